@@ -1,0 +1,83 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/asmjwt/kubectl-asmjwt/pkg/diag"
+)
+
+// newExplainCommand prints the page of a code, or the list of all codes.
+func newExplainCommand(a *app) *cobra.Command {
+	name := displayName(a.Name)
+	return &cobra.Command{
+		Use:   "explain [CODE]",
+		Short: "Print what a code such as AJ0303 means and what to do",
+		Example: fmt.Sprintf(`  # What does the code in the answer mean?
+  %[1]s explain AJ0303
+
+  # All codes
+  %[1]s explain`, name),
+		ValidArgsFunction: completeCode,
+		RunE: func(_ *cobra.Command, args []string) error {
+			text, err := explanation(args)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(a.Out, text)
+			return err
+		},
+	}
+}
+
+// explanation is the page of the code that is given, or a line for each code.
+func explanation(args []string) (string, error) {
+	switch len(args) {
+	case 0:
+		var out strings.Builder
+		for _, c := range diag.Codes() {
+			fmt.Fprintf(&out, "%s  %s\n", c, c.Title())
+		}
+		return out.String(), nil
+	case 1:
+		code := diag.Code(strings.ToUpper(args[0]))
+		if page := code.Page(); page != "" {
+			return page, nil
+		}
+		return "", usage("explain without a code lists them all", "there is no code %q%s", args[0], sameKind(code))
+	default:
+		return "", usage("one at a time", "explain takes one code, and got %d words", len(args))
+	}
+}
+
+// sameKind names the codes that begin as an unknown one does.
+func sameKind(code diag.Code) string {
+	const prefix = len("AJ01")
+	if len(code) < prefix {
+		return ""
+	}
+	var near []string
+	for _, c := range diag.Codes() {
+		if c[:prefix] == code[:prefix] {
+			near = append(near, string(c))
+		}
+	}
+	if len(near) == 0 {
+		return ""
+	}
+	return "; those of its kind are " + near[0] + " to " + near[len(near)-1]
+}
+
+func completeCode(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, c := range diag.Codes() {
+		out = append(out, string(c)+"\t"+c.Title())
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,505 @@
+package envoy
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// rejection is a reply that the codec or the connection manager gives before any
+// filter runs.
+type rejection struct {
+	status  int
+	body    string
+	details string
+	// reset means that there is no reply: the stream or the connection ends.
+	reset bool
+	note  string
+}
+
+const codecError = "http1.codec_error"
+
+// Methods that are not like the others.
+const (
+	methodConnect = "CONNECT"
+	methodQuery   = "QUERY"
+)
+
+// decode does what the codec does: it refuses what is not HTTP, trims and merges
+// header lines and finds the pseudo headers
+// (Envoy source/common/http/http1/{balsa_parser,codec_impl}.cc, http2/codec_impl.cc).
+func (s *state) decode(cm *ConnectionManager) *rejection {
+	r := s.req
+	s.method, s.authority, s.path, s.hasPath = r.Method, r.Authority, r.Path, true
+	decode := s.decodeHTTP1
+	if r.Protocol == HTTP2 {
+		s.scheme = r.Scheme
+		decode = s.decodeHTTP2
+	}
+	rej := decode(cm)
+	for _, u := range r.Unknown {
+		s.headers.setUnknown(lower(u.Name), u.Missing)
+	}
+	if m := r.unseenHeader("x-forwarded-for"); m != nil {
+		s.headers.setUnknown("x-forwarded-for", m)
+	}
+	return rej
+}
+
+// methodsHTTP1 are the only methods that the HTTP/1 parser takes
+// (balsa_parser.cc:isMethodValid).
+var methodsHTTP1 = wordSet(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR
+	MKCOL MOVE MSEARCH NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE
+	SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE`)
+
+func wordSet(words string) map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields(words) {
+		m[w] = true
+	}
+	return m
+}
+
+func badRequest(details, note string) *rejection {
+	return &rejection{status: 400, body: "Bad Request", details: details, note: note}
+}
+
+// What a client may send of headers (Envoy source/common/http/http1/balsa_parser.cc,
+// codec_impl.cc:completeCurrentHeader; the defaults of the connection manager).
+const (
+	maxHeaderBytes = 60 << 10
+	maxHeaderLines = 100
+)
+
+func (s *state) tooLarge(details, note string) *rejection {
+	s.br.add(BranchCodecTooLarge)
+	if s.req.Protocol == HTTP2 {
+		return &rejection{reset: true, details: details, note: note}
+	}
+	return &rejection{status: 431, body: "Request Header Fields Too Large", details: details, note: note}
+}
+
+// tlsSlice is how much of what comes over TLS is read and parsed at a time
+// (Envoy source/common/tls/ssl_socket.cc:doRead fills slices of that size,
+// http1/codec_impl.cc:dispatch parses each).
+const tlsSlice = 16 << 10
+
+// sizeHTTP1 is how much the client sends, from the method to the empty line.
+func (s *state) sizeHTTP1() int {
+	size := len(s.method) + len(" ") + len(s.path) + len(" HTTP/1.1\r\n") + len("\r\n")
+	if s.authority != "" {
+		size += len("host: ") + len(s.authority) + len("\r\n")
+	}
+	for _, h := range s.req.Headers {
+		size += len(h.Name) + len(": ") + len(h.Value) + len("\r\n")
+	}
+	return size
+}
+
+// tooMuchHTTP1 refuses a head that is too large.
+func (s *state) tooMuchHTTP1() *rejection {
+	if s.sizeHTTP1() > maxHeaderBytes {
+		return s.tooLarge("http1.headers_too_large", "the request line and the headers have more than 60 KiB")
+	}
+	return nil
+}
+
+func (s *state) decodeHTTP1(cm *ConnectionManager) *rejection {
+	if hasControl(s.path) {
+		if s.tls && s.sizeHTTP1() > tlsSlice {
+			s.br.add(BranchCodecPath)
+			return badRequest(codecError, "the path has a control character")
+		}
+		if rej := s.tooMuchHTTP1(); rej != nil {
+			return rej
+		}
+		s.br.add(BranchCodecPath)
+		return badRequest("http1.invalid_characters", "the path has a control character")
+	}
+	if known := s.method == "GET" || methodsHTTP1[s.method]; !known && (s.method != methodQuery || !s.trait(TraitQueryMethod)) {
+		s.br.add(BranchCodecMethod)
+		return badRequest(codecError, "the HTTP/1 parser does not know the method")
+	}
+	s.path = trimBlanks(s.path)
+	if strings.IndexByte(s.path, ' ') >= 0 || strings.IndexByte(s.path, '\t') >= 0 {
+		s.br.add(BranchCodecPath)
+		return badRequest(codecError, "the path ends at a blank, and what follows is no version of HTTP")
+	}
+	if !validTargetHTTP1(s.path, s.method == methodConnect) {
+		s.br.add(BranchCodecPath)
+		return badRequest(codecError, "the path has a character that HTTP/1 does not allow")
+	}
+	if rej := s.tooMuchHTTP1(); rej != nil {
+		return rej
+	}
+	if rej := s.headersHTTP1(); rej != nil {
+		return rej
+	}
+	connection := ""
+	s.dropH2C()
+	if v, ok := s.headers.first("connection"); ok {
+		connection = v
+	}
+	if connection != "" && !s.upgrade() {
+		if rej := s.dropNominated(connection); rej != nil {
+			return rej
+		}
+	}
+	if rej := s.absoluteForm(cm); rej != nil {
+		return rej
+	}
+	if !validAuthority(s.authority) {
+		s.br.add(BranchCodecAuthority)
+		return badRequest("http.invalid_authority", "the Host header has a character that it may not have")
+	}
+	return nil
+}
+
+// headersHTTP1 takes the header lines, which are trimmed, and merged where Envoy keeps
+// one entry for a name; the entries are what is counted.
+func (s *state) headersHTTP1() *rejection {
+	badValue := false
+	for i := range s.req.Headers {
+		h := &s.req.Headers[i]
+		if !validHeaderName(h.Name) {
+			return badRequest(codecError, "a header name is not a token") // wherever it stands
+		}
+		badValue = badValue || hasControl(h.Value)
+		name, value := lower(h.Name), trimBlanks(h.Value)
+		if name == "host" {
+			if s.authority != "" && value != "" {
+				s.authority += ","
+			}
+			s.authority += value
+			continue
+		}
+		s.headers.add(name, value)
+	}
+	if badValue {
+		return badRequest("http1.invalid_characters", "a header value has a control character")
+	}
+	if entries := len(s.headers); entries > maxHeaderLines || entries == maxHeaderLines && s.authority != "" {
+		return s.tooLarge("http1.too_many_headers", "there are more than 100 headers")
+	}
+	return nil
+}
+
+// trimBlanks removes blanks and tabs from both ends.
+func trimBlanks(v string) string {
+	for v != "" && (v[0] == ' ' || v[0] == '\t') {
+		v = v[1:]
+	}
+	for v != "" && (v[len(v)-1] == ' ' || v[len(v)-1] == '\t') {
+		v = v[:len(v)-1]
+	}
+	return v
+}
+
+// dropH2C removes the upgrade to HTTP/2, which the codec does not do
+// (codec_impl.cc:ConnectionImpl::onHeadersCompleteImpl).
+func (s *state) dropH2C() {
+	if v, ok := s.headers.first("upgrade"); !ok || !s.upgrade() || lower(v) != "h2c" {
+		return
+	}
+	s.headers.remove("upgrade", "http2-settings")
+	connection, _ := s.headers.first("connection")
+	var keep []string
+	for _, t := range strings.Split(connection, ",") {
+		if t := strings.TrimSpace(t); t != "" && lower(t) != "upgrade" && lower(t) != "http2-settings" {
+			keep = append(keep, t)
+		}
+	}
+	if s.headers.remove("connection"); len(keep) > 0 {
+		s.headers.set("connection", strings.Join(keep, ","))
+	}
+}
+
+// absoluteForm takes host and path out of a target like http://host/path
+// (codec_impl.cc:ServerConnectionImpl::handlePath).
+func (s *state) absoluteForm(cm *ConnectionManager) *rejection {
+	if s.path == "" || s.path[0] == '/' && s.method != methodConnect || s.method == "OPTIONS" && s.path[0] == '*' {
+		return nil
+	}
+	if s.method == methodConnect {
+		if !validHostPort(s.path) || !strings.Contains(s.path[strings.LastIndexByte(s.path, ']')+1:], ":") {
+			return badRequest("http1.invalid_url", "the target of CONNECT is not a host with a port")
+		}
+		s.authority, s.path, s.hasPath = s.path, "", false
+		return nil
+	}
+	scheme, rest, ok := strings.Cut(s.path, "://")
+	if !ok {
+		return badRequest("http1.invalid_url", "the request target is not a path")
+	}
+	host, path := rest, "/"
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		host, path = rest[:i], rest[i:]
+	}
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	if !validHostPort(host) {
+		return badRequest("http1.invalid_url", "the request target has no valid host")
+	}
+	if sch := lower(scheme); sch != "http" && sch != "https" {
+		return badRequest("http1.invalid_scheme", "the request target has a scheme that is not HTTP's")
+	}
+	if lower(scheme) == "https" && !s.tls && cm.UseRemoteAddress && cm.TrustedHops == 0 {
+		return &rejection{status: 403, body: "Forbidden", details: "http1.https_url_on_plaintext_connection", note: "the target says https, the connection is not"}
+	}
+	s.br.add(BranchCodecAbsolute)
+	s.scheme, s.authority, s.path = lower(scheme), host, path
+	return nil
+}
+
+// validHostPort is what http_parser_parse_url takes for the host of a target.
+func validHostPort(h string) bool {
+	if end := strings.LastIndexByte(h, ']'); strings.HasPrefix(h, "[") && end > 0 {
+		_, err := netip.ParseAddr(h[1:end])
+		return err == nil && (h[end+1:] == "" || validPort(h[end+1:]))
+	}
+	if i := strings.IndexByte(h, ':'); i >= 0 {
+		if !validPort(h[i:]) {
+			return false
+		}
+		h = h[:i]
+	}
+	for i := 0; i < len(h); i++ {
+		if !isAlnum(h[i]) && strings.IndexByte(".-_", h[i]) < 0 {
+			return false
+		}
+	}
+	return h != ""
+}
+
+func validPort(p string) bool {
+	n, err := strconv.ParseUint(strings.TrimPrefix(p, ":"), 10, 16)
+	return err == nil && strings.HasPrefix(p, ":") && n <= 65535
+}
+
+// dropNominated removes the headers that Connection names
+// (Envoy source/common/http/utility.cc:Utility::sanitizeConnectionHeader).
+func (s *state) dropNominated(connection string) *rejection {
+	tokens := strings.Split(connection, ",")
+	count := 0
+	for _, t := range tokens {
+		if t != "" {
+			count++
+		}
+	}
+	refused := badRequest("http1.connection_header_rejected", "the Connection header names a header that it may not name")
+	if count >= 10 {
+		return refused
+	}
+	var drop []string
+	for _, t := range tokens {
+		switch name := lower(strings.TrimSpace(t)); {
+		case t == "" || name == "close" || name == "http2-settings" || name == "keep-alive" || name == "upgrade" || name == "connection":
+		case name == "x-forwarded-for" || name == "x-forwarded-host" || name == "x-forwarded-proto" || strings.HasPrefix(name, ":"):
+			return refused
+		case name == "te":
+			if v, ok := s.headers.first("te"); ok && !hasToken(v, "trailers") {
+				drop = append(drop, "te")
+			}
+		default:
+			drop = append(drop, name)
+		}
+	}
+	if len(drop) > 0 {
+		s.br.add(BranchCodecNominated)
+		s.headers.remove(drop...)
+	}
+	return nil
+}
+
+func hasToken(list, token string) bool {
+	for _, t := range strings.Split(list, ",") {
+		if lower(strings.TrimSpace(t)) == token {
+			return true
+		}
+	}
+	return false
+}
+
+// tooMuchHTTP2 measures names and values, those of the pseudo headers too
+// (http2/codec_impl.cc:ConnectionImpl::saveHeader).
+func (s *state) tooMuchHTTP2() *rejection {
+	size, entries := 0, len(s.headers)
+	if s.headers.has("cookie") {
+		entries-- // each line of it counts
+	}
+	for _, p := range [...][2]string{{":method", s.method}, {":scheme", "http"}, {":authority", s.authority}, {":path", s.path}} {
+		size += len(p[0]) + len(p[1])
+		entries++
+	}
+	for _, h := range s.req.Headers {
+		switch lower(h.Name) {
+		case "cookie":
+			entries++ // they are put together at the end, when sizes have been looked at
+		case "host":
+			size += len(h.Name) + len(h.Value)
+		}
+	}
+	for i := range s.headers { // lines that are merged have one name
+		if h := &s.headers[i]; h.name != "cookie" {
+			size += len(h.name) + len(h.value)
+		}
+	}
+	switch {
+	case size > maxHeaderBytes:
+		return s.tooLarge("http2.header_list_size_too_large", "the headers have more than 60 KiB")
+	case entries > maxHeaderLines:
+		return s.tooLarge("http2.too_many_headers", "there are more than 100 headers")
+	}
+	return nil
+}
+
+func (s *state) decodeHTTP2(*ConnectionManager) *rejection {
+	reset := &rejection{reset: true, details: "http2.invalid.header.field"}
+	s.hasPath = s.path != "" || s.method != methodConnect
+	switch {
+	case s.path == "" && s.method != methodConnect:
+		return reset
+	case s.path != "" && s.method == methodConnect:
+		return &rejection{reset: true, details: "http2.violation.of.messaging.rule", note: "CONNECT has no path"}
+	case hasControl(s.path) || strings.ContainsAny(s.path, "\t "):
+		s.br.add(BranchCodecPath)
+		reset.note = "the path has a control character or a blank"
+		return reset
+	case s.path != "" && s.path[0] != '/' && (s.method != "OPTIONS" || s.path != "*"):
+		s.br.add(BranchManagerNotRelative)
+		return &rejection{reset: true, details: "http2.violation.of.messaging.rule", note: "the path does not begin with a slash"}
+	}
+	cookies, hasCookie := "", false
+	for _, h := range s.req.Headers {
+		// A client writes names in lower case before it sends them.
+		name := lower(h.Name)
+		if !validHeaderName(name) || hasControl(h.Value) {
+			reset.note = "a header name or value is not one of HTTP/2"
+			return reset
+		}
+		switch name {
+		case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
+			reset.note = "HTTP/2 does not allow connection headers"
+			return reset
+		case "cookie":
+			if hasCookie && cookies != "" {
+				cookies += "; "
+			}
+			cookies += h.Value
+			hasCookie = true
+		case "host":
+			if s.authority == "" {
+				s.authority = h.Value
+			}
+		default:
+			s.headers.add(name, h.Value)
+		}
+	}
+	if hasCookie && cookies != "" {
+		s.headers.add("cookie", cookies)
+	}
+	if rej := s.tooMuchHTTP2(); rej != nil {
+		return rej
+	}
+	switch {
+	case !validAuthority(s.authority) || strings.Contains(s.authority, "@"):
+		s.br.add(BranchCodecAuthority)
+		reset.note = "the host has a character that it may not have"
+		return reset
+	case s.authority == "":
+		return &rejection{reset: true, details: "http2.violation.of.messaging.rule", note: "there is no host"}
+	}
+	return nil
+}
+
+// validTargetHTTP1 is balsa_parser.cc:isUrlValid.
+func validTargetHTTP1(t string, connect bool) bool {
+	if t == "" {
+		return false
+	}
+	host := ""
+	if t[0] != '/' && t[0] != '*' {
+		host = t
+		if !connect {
+			scheme, rest, ok := strings.Cut(t, "://")
+			if !ok || !validScheme(scheme) {
+				return false
+			}
+			host = rest
+		}
+		t = ""
+		if i := strings.IndexAny(host, "/?"); i >= 0 {
+			host, t = host[:i], host[i:]
+		}
+	}
+	for i := 0; i < len(t); i++ {
+		if c := t[i]; c != 9 && c != 12 && (c < '!' || c > 126) {
+			return false
+		}
+	}
+	for i := 0; i < len(host); i++ {
+		if !isAlnum(host[i]) && strings.IndexByte("!$%&'()*+,-.:;=@[]_~", host[i]) < 0 {
+			return false
+		}
+	}
+	return !strings.Contains(host, "@@")
+}
+
+func validScheme(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isAlnum(s[i]) && strings.IndexByte("+-.", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != "" && isAlpha(s[:1])
+}
+
+func validHeaderName(n string) bool {
+	for i := 0; i < len(n); i++ {
+		if !tokenBytes[n[i]] {
+			return false
+		}
+	}
+	return n != ""
+}
+
+// tokenBytes are those of a token (RFC 9110 section 5.6.2).
+var tokenBytes = byteSet(func(c byte) bool { return isAlnum(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 })
+
+func byteSet(has func(byte) bool) (set [256]bool) {
+	for i := range set {
+		set[i] = has(byte(i))
+	}
+	return set
+}
+
+// hasControl reports control characters that a header value may not have.
+func hasControl(v string) bool {
+	for i := 0; i < len(v); i++ {
+		if v[i] < ' ' && v[i] != '\t' || v[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+var authorityBytes = byteSet(func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte("\"#/<>?\\^`{|}", c) < 0 })
+
+// validAuthority is Envoy source/common/http/header_utility.cc:HeaderUtility::authorityIsValid.
+func validAuthority(a string) bool {
+	for i := 0; i < len(a); i++ {
+		if !authorityBytes[a[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// upgrade reports whether the request asks for an upgrade, in which case the
+// connection headers stay (Utility::isUpgrade).
+func (s *state) upgrade() bool {
+	if !s.headers.has("upgrade") {
+		return false
+	}
+	c, _ := s.headers.first("connection")
+	return hasToken(c, "upgrade")
+}

@@ -1,0 +1,478 @@
+package fix
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/asmjwt/kubectl-asmjwt/pkg/diagnose"
+	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
+	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
+)
+
+// How many neighbours of a request are asked: at least leastNeighbours, whatever the
+// policies speak of, and at most mostNeighbours beside those that a change brings.
+const (
+	leastNeighbours = 240
+	mostNeighbours  = 400
+	// mostVariants is how many values of one side of a request are tried.
+	mostVariants = 14
+)
+
+// neighbour is a request like the one that was asked about.
+type neighbour struct {
+	req *envoy.Request
+	// vouched says that its token is made up and counts as good; tokenless that it has
+	// none that could verify.
+	vouched, tokenless bool
+	// preflight says that its token is not looked at, whatever it is.
+	preflight bool
+	differs   []dim
+	says      string
+	before    openness
+}
+
+// openness is how far a request gets.
+type openness uint8
+
+const (
+	shut openness = iota
+	perhaps
+	open
+)
+
+func opennessOf(v envoy.Verdict) openness {
+	switch v.Decision {
+	case envoy.Allowed:
+		return open
+	case envoy.Undetermined:
+		return perhaps
+	}
+	return shut
+}
+
+// variant is another value of one side of a request; own is the request's own.
+type variant struct {
+	says  string
+	own   bool
+	apply func(*draft)
+	// tokenless, for a token, says that it is none, or none that verifies.
+	tokenless bool
+	// preflight says that tokens are not looked at.
+	preflight bool
+}
+
+// side is a side of the request with its values, its own first.
+type side struct {
+	dim      dim
+	variants []variant
+}
+
+// neighbours are the neighbours of the request, with what became of them.
+type neighbours struct {
+	list []*neighbour
+}
+
+// around makes the neighbours of the request from the patterns in play.
+func (f *finder) around() *neighbours {
+	if f.near != nil {
+		return f.near
+	}
+	n := &neighbours{}
+	f.near = n
+	sides := f.sides()
+	seen := map[string]bool{}
+	add := func(pick []int) {
+		key := fingerprint(pick)
+		if seen[key] || len(n.list) >= mostNeighbours {
+			return
+		}
+		seen[key] = true
+		nb := f.neighbour(sides, pick)
+		nb.before = opennessOf(f.base.Decide(nb.req, nb.vouched))
+		n.list = append(n.list, nb)
+	}
+	own := make([]int, len(sides))
+	add(own)
+	for i := range sides { // one side differs
+		for v := 1; v < len(sides[i].variants); v++ {
+			pick := slices.Clone(own)
+			pick[i] = v
+			add(pick)
+		}
+	}
+	for i := 1; i < len(sides); i++ { // the token and another side differ
+		for v := 1; v < len(sides[i].variants); v++ {
+			for t := 1; t < min(len(sides[0].variants), 4); t++ {
+				pick := slices.Clone(own)
+				pick[0], pick[i] = t, v
+				add(pick)
+			}
+		}
+	}
+	// The rest is mixed, the same each time.
+	for state, tries := uint64(1), 0; len(n.list) < leastNeighbours && tries < 20*leastNeighbours; tries++ {
+		pick := slices.Clone(own)
+		for i := range sides {
+			state = state*6364136223846793005 + 1442695040888963407
+			pick[i] = int((state >> 33) % uint64(len(sides[i].variants)))
+		}
+		add(pick)
+	}
+	return n
+}
+
+func fingerprint(pick []int) string {
+	var b strings.Builder
+	for _, p := range pick {
+		b.WriteString(strconv.Itoa(p))
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+// neighbour is the request with the picked value of each side.
+func (f *finder) neighbour(sides []side, pick []int) *neighbour {
+	d := newDraft(f.base.Request)
+	nb := &neighbour{tokenless: !f.hasPayload()}
+	var says []string
+	for i := len(sides) - 1; i >= 0; i-- { // the token last: it may go into the path
+		v := sides[i].variants[pick[i]]
+		if pick[i] == 0 {
+			continue
+		}
+		v.apply(d)
+		if sides[i].dim == dimToken {
+			nb.differs = append(nb.differs, f.tokenDiffers(d)...)
+		}
+		nb.differs = append(nb.differs, sides[i].dim)
+		if !v.tokenless {
+			says = append([]string{v.says}, says...)
+		}
+		if sides[i].dim == dimToken {
+			nb.tokenless = v.tokenless
+		}
+		nb.preflight = nb.preflight || v.preflight
+	}
+	nb.tokenless = nb.tokenless || nb.preflight
+	nb.vouched = d.claims != nil
+	nb.req = d.request(f.base.Providers())
+	nb.says = strings.Join(says, ", ")
+	return nb
+}
+
+// tokenDiffers are the sides in which a made-up token differs from the request's own.
+func (f *finder) tokenDiffers(d *draft) []dim {
+	own := map[string]any{}
+	if f.hasPayload() {
+		own, _ = plain(f.first.Seen.Payload).(map[string]any)
+	} else if t := tokensOf(f.base); len(t) > 0 {
+		own, _ = plain(t[0].Payload).(map[string]any)
+	}
+	var out []dim
+	for name, v := range d.claims {
+		if fmt.Sprint(own[name]) != fmt.Sprint(v) {
+			out = append(out, dimClaim(name))
+		}
+	}
+	for name := range own {
+		if _, has := d.claims[name]; !has {
+			out = append(out, dimClaim(name))
+		}
+	}
+	return out
+}
+
+// hasPayload reports whether the request has a token that verifies.
+func (f *finder) hasPayload() bool { return f.first.Seen != nil && f.first.Seen.HasPayload }
+
+// hold asks the neighbours before and after a change and writes down what differs.
+func (f *finder) hold(r *result, s *state, after *diagnose.Setting) {
+	n := f.around()
+	list := slices.Concat(n.list, f.aimed(s, after))
+	counts := diagnose.Neighbours{Checked: len(list)}
+	// What was asked about was to get in; without a token, that is what widens says.
+	t := after.Evaluate()
+	tokenless := t.Seen == nil || !t.Seen.HasPayload
+	if f.goal.Pass && tokenless {
+		r.Widens = true
+		if f.asksTokens() {
+			r.Opens = append(r.Opens, "this request, without a token")
+		}
+	}
+	for _, nb := range list {
+		now := opennessOf(after.Decide(nb.req, nb.vouched))
+		switch {
+		case now < nb.before:
+			counts.Closed++
+		case now > nb.before:
+			counts.Opened++
+			if len(nb.differs) == 0 {
+				continue // the request itself
+			}
+			// A token that is the request's own is as good as the request says.
+			if nb.tokenless && !nb.preflight && !slices.Contains(nb.differs, dimToken) && !tokenless {
+				nb = &neighbour{req: nb.req, differs: nb.differs, says: nb.says}
+			}
+			if nb.tokenless || slices.ContainsFunc(nb.differs, s.about) {
+				r.Widens = true
+				f.opens(r, nb)
+			}
+		}
+	}
+	r.Neighbours = &counts
+}
+
+// asksTokens reports whether tokens are looked at where the request was stopped.
+func (f *finder) asksTokens() bool { return len(f.base.Providers()) > 0 }
+
+// opens keeps an example of what a change opens besides.
+func (f *finder) opens(r *result, nb *neighbour) {
+	const most = 3
+	if len(nb.differs) == 1 && nb.differs[0] == dimToken && nb.tokenless && len(r.Opens) > 0 {
+		return // the same as the request itself
+	}
+	says := f.hide(nb.says)
+	if nb.tokenless && f.asksTokens() {
+		says = strings.TrimPrefix(says+", without a token", ", ")
+	}
+	if says != "" && len(r.Opens) < most && !slices.Contains(r.Opens, says) {
+		r.Opens = append(r.Opens, says)
+	}
+}
+
+// sides are the sides of the request, with values from the patterns in play.
+func (f *finder) sides() []side {
+	wanted := map[string][]string{} // by attribute
+	var order []string
+	eachPolicy(f.base.Result.Proxy, func(_ *envoy.RBAC, p *envoy.Policy) {
+		for _, clauses := range [][]envoy.Clause{p.Permissions, p.Principals} {
+			for _, cl := range clauses {
+				for _, c := range cl.Conditions {
+					if _, known := wanted[c.Attribute]; !known {
+						order = append(order, c.Attribute)
+					}
+					for _, v := range c.Values {
+						if len(wanted[c.Attribute]) < mostVariants && !slices.Contains(wanted[c.Attribute], v) {
+							wanted[c.Attribute] = append(wanted[c.Attribute], v)
+						}
+					}
+				}
+			}
+		}
+	})
+	out := []side{f.tokenSide(wanted, order), f.pathSide(wanted["paths"]), f.methodSide(wanted["methods"])}
+	for _, s := range append([]side{f.hostSide(wanted["hosts"]), f.identitySide(wanted, order)}, f.otherSides(wanted, order)...) {
+		if len(s.variants) > 1 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+var itself = variant{own: true}
+
+// satisfied makes variants of the values that conditions want.
+func (f *finder) satisfied(d dim, attribute string, values []string, own string) side {
+	s := side{dim: d, variants: []variant{itself}}
+	for _, v := range values {
+		probe := newDraft(f.base.Request)
+		got, ok := probe.satisfy(attribute, v, f.base)
+		if ok && got != own && len(s.variants) < mostVariants {
+			s.variants = append(s.variants, variant{says: string(d) + " " + strconv.Quote(got), apply: func(d *draft) { d.satisfy(attribute, v, f.base) }})
+		}
+	}
+	return s
+}
+
+func (f *finder) pathSide(patterns []string) side {
+	own, _, _ := strings.Cut(f.base.Request.Path, "?")
+	s := f.satisfied(dimPath, "paths", patterns, own)
+	parent := own[:strings.LastIndexByte(own, '/')+1]
+	for _, p := range []string{own + "x", strings.TrimSuffix(own, "/") + "/x", parent, "/", "/some-other-path", parent + "sibling", strings.ToUpper(own)} {
+		if p != own && strings.HasPrefix(p, "/") {
+			s.variants = append(s.variants, variant{says: "path " + strconv.Quote(p), apply: func(d *draft) { d.req.Path = p }})
+		}
+	}
+	return s
+}
+
+func (f *finder) methodSide(patterns []string) side {
+	// The JWT filter lets preflights pass without a look at tokens
+	// (Envoy source/extensions/filters/http/jwt_authn/filter.cc:isCorsPreflightRequest).
+	s := side{dim: dimMethod, variants: []variant{itself, {says: "a CORS preflight", preflight: true, apply: func(d *draft) {
+		d.req.Method = "OPTIONS"
+		d.setHeader("origin", "https://other.example.com")
+		d.setHeader("access-control-request-method", "GET")
+	}}}}
+	for _, m := range append([]string{"GET", "POST", "PUT", "DELETE", "OPTIONS"}, patterns...) {
+		if m = strings.ToUpper(sample(m)); m != f.base.Request.Method && len(s.variants) < mostVariants {
+			s.variants = append(s.variants, variant{says: "method " + m, apply: func(d *draft) { d.req.Method = m }})
+		}
+	}
+	return s
+}
+
+func (f *finder) hostSide(patterns []string) side {
+	own := f.base.Request.Authority
+	s := f.satisfied(dimHost, "hosts", patterns, own)
+	bare, _, _ := strings.Cut(own, ":")
+	for _, h := range []string{bare, bare + ":12345", "other." + bare, "unrelated.example.org"} {
+		if h != own && h != "" {
+			s.variants = append(s.variants, variant{says: "host " + strconv.Quote(h), apply: func(d *draft) { d.req.Authority, d.req.AuthorityMissing = h, nil }})
+		}
+	}
+	return s
+}
+
+func (f *finder) identitySide(wanted map[string][]string, order []string) side {
+	s := side{dim: dimIdentity, variants: []variant{itself}}
+	if f.base.Result.Proxy.Role == envoy.RoleGateway {
+		return s
+	}
+	for _, a := range order {
+		if dimOf(a) == dimIdentity {
+			s.variants = append(s.variants, f.satisfied(dimIdentity, a, wanted[a], "").variants[1:]...)
+		}
+	}
+	td := f.base.Result.TrustDomain
+	for _, id := range []string{td + "/ns/" + f.base.Workload.Namespace + "/sa/default", td + "/ns/elsewhere/sa/stranger"} {
+		s.variants = append(s.variants, variant{says: "identity " + strconv.Quote(id), apply: func(d *draft) { d.as(id) }})
+	}
+	s.variants = append(s.variants, variant{says: "a client without identity", apply: func(d *draft) {
+		d.req.Connection.Transport, d.req.Connection.Peer = envoy.Known(envoy.Plaintext), envoy.Known(envoy.Peer{})
+	}})
+	return s
+}
+
+// otherSides are headers and addresses that conditions look at.
+func (f *finder) otherSides(wanted map[string][]string, order []string) []side {
+	const most = 6
+	var out []side
+	for _, a := range order {
+		d := dimOf(a)
+		name, isHeader := headerName(a)
+		if len(out) == most || d != dimSource && d != dimRemote && !isHeader || secretHeader(name) {
+			continue
+		}
+		s := f.satisfied(d, a, wanted[a], "")
+		switch {
+		case isHeader:
+			s.variants = append(s.variants,
+				variant{says: "header " + name + " \"other\"", apply: func(d *draft) { d.setHeader(name, "other") }},
+				variant{says: "no header " + name, apply: func(d *draft) { d.dropHeader(name) }})
+		default:
+			s.variants = append(s.variants, variant{says: string(d) + " 198.51.100.7", apply: func(d *draft) { d.satisfy(a, "198.51.100.7", f.base) }})
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// tokenSide are tokens: none, a broken one, good ones of each issuer, others of the
+// request's own issuer, and one for each claim that a condition asks for.
+func (f *finder) tokenSide(wanted map[string][]string, order []string) side {
+	providers := f.base.Providers()
+	s := side{dim: dimToken, variants: []variant{itself}}
+	add := func(says string, apply func(*draft)) {
+		s.variants = append(s.variants, variant{says: says, apply: apply})
+	}
+	strays := f.strays(f.base)
+	none := func(d *draft) {
+		d.strip(providers)
+		for _, s := range strays {
+			d.take(s)
+		}
+	}
+	s.variants = append(s.variants,
+		variant{says: "no token", tokenless: true, apply: none},
+		variant{says: "a token that is none", tokenless: true, apply: func(d *draft) {
+			none(d)
+			d.setHeader("authorization", "Bearer not-a-token")
+		}})
+	if len(providers) == 0 {
+		return s
+	}
+	for i := range providers {
+		if i == mostIssuers {
+			break
+		}
+		p := &providers[i]
+		add("a token of issuer "+strconv.Quote(p.Issuer), func(d *draft) { d.tokenFor(p, providers) })
+	}
+	if f.hasPayload() {
+		payload := f.first.Seen.Payload
+		add("a token of the same issuer with another sub", func(d *draft) {
+			d.withClaims(payload, providers)
+			d.claims["sub"] = "somebody else"
+		})
+		add("a token without sub", func(d *draft) {
+			d.withClaims(payload, providers)
+			delete(d.claims, "sub")
+		})
+	}
+	add("a token of an issuer that no rule has", func(d *draft) {
+		d.tokenFor(&providers[0], providers)
+		d.claims["iss"] = "https://stranger.example.org"
+	})
+	for _, a := range order {
+		if !ofToken(a) {
+			continue
+		}
+		for _, v := range wanted[a] {
+			if probe := newDraft(f.base.Request); len(s.variants) < 2*mostVariants {
+				if got, ok := probe.satisfy(a, v, f.base); ok {
+					add("a token with "+strings.TrimPrefix(a, "request.auth.")+" "+strconv.Quote(got), func(d *draft) { d.satisfy(a, v, f.base) })
+				}
+			}
+		}
+	}
+	return s
+}
+
+// aimed are requests for each way into the rules that a change has touched: the
+// narrowest that the rule takes, without a token where it asks for none.
+func (f *finder) aimed(s *state, after *diagnose.Setting) []*neighbour {
+	const most = 64
+	var out []*neighbour
+	eachPolicy(after.Result.Proxy, func(_ *envoy.RBAC, p *envoy.Policy) {
+		if !s.touched(p.Origin.Ref) {
+			return
+		}
+		for i := range p.Permissions {
+			for j := range p.Principals {
+				if len(out) == most {
+					return
+				}
+				out = append(out, f.aimedAt(after, &p.Permissions[i], &p.Principals[j]))
+			}
+		}
+	})
+	for _, nb := range out {
+		nb.before = opennessOf(f.base.Decide(nb.req, nb.vouched))
+	}
+	return out
+}
+
+func (s *state) touched(ref origin.Ref) bool { return slices.Contains(s.changed, ref) }
+
+func (f *finder) aimedAt(at *diagnose.Setting, to, from *envoy.Clause) *neighbour {
+	d := newDraft(f.base.Request)
+	d.strip(at.Providers())
+	nb := &neighbour{tokenless: true, differs: []dim{dimOther}}
+	for _, c := range append(slices.Clip(to.Conditions), from.Conditions...) {
+		if c.Negated || len(c.Values) == 0 {
+			continue
+		}
+		value := c.Values[len(c.Values)-1] // where a change puts what it adds
+		if ofToken(c.Attribute) {
+			nb.tokenless = false
+		}
+		d.satisfy(c.Attribute, value, at)
+	}
+	nb.vouched = d.claims != nil
+	nb.req = d.request(at.Providers())
+	nb.says = "others that the rule takes"
+	return nb
+}

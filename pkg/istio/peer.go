@@ -1,0 +1,71 @@
+package istio
+
+import (
+	securityapi "istio.io/api/security/v1beta1"
+
+	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
+	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
+)
+
+type mtlsMode = securityapi.PeerAuthentication_MutualTLS_Mode
+
+const (
+	mtlsUnset      = securityapi.PeerAuthentication_MutualTLS_UNSET
+	mtlsDisable    = securityapi.PeerAuthentication_MutualTLS_DISABLE
+	mtlsPermissive = securityapi.PeerAuthentication_MutualTLS_PERMISSIVE
+	mtlsStrict     = securityapi.PeerAuthentication_MutualTLS_STRICT
+)
+
+// peerMode is the effective mode of a port, and what decided on it.
+type peerMode struct {
+	mode   mtlsMode
+	origin origin.Origin
+}
+
+// peerAuthentication finds the mode of a container port: the workload's policy
+// wins over the namespace's, that over the mesh's; of several at one scope the
+// oldest counts (Istio pilot/pkg/security/authn/policy_applier.go:ComposePeerAuthentication).
+func (t *translation) peerAuthentication(port int) peerMode {
+	var meshWide, namespaced, workload *mesh.Object
+	specs := map[*mesh.Object]*securityapi.PeerAuthentication{}
+	first := func(slot **mesh.Object, o *mesh.Object) {
+		if *slot == nil || o.Age() < (*slot).Age() {
+			*slot = o
+		}
+	}
+	for _, ns := range t.namespaces(t.in.Workload.Namespace, t.mesh.rootNamespace) {
+		for _, o := range t.in.Snapshot.InNamespace(mesh.GroupSecurity, "PeerAuthentication", ns) {
+			spec := &securityapi.PeerAuthentication{}
+			if !t.decode(o, spec) {
+				continue
+			}
+			ok, why := t.selected(spec.GetSelector())
+			t.consider(o, ok, why)
+			if !ok {
+				continue
+			}
+			t.newerPeerAuthentication(o)
+			specs[o] = spec
+			switch {
+			case len(spec.GetSelector().GetMatchLabels()) == 0 && ns == t.mesh.rootNamespace:
+				first(&meshWide, o)
+			case len(spec.GetSelector().GetMatchLabels()) == 0:
+				first(&namespaced, o)
+			case ns != t.mesh.rootNamespace:
+				first(&workload, o)
+			}
+		}
+	}
+	out := peerMode{mode: mtlsPermissive}
+	for _, o := range []*mesh.Object{meshWide, namespaced, workload} {
+		if o != nil && specs[o].GetMtls().GetMode() != mtlsUnset {
+			out = peerMode{specs[o].GetMtls().GetMode(), origin.Origin{Ref: o.Ref(), Field: "spec.mtls.mode"}}
+		}
+	}
+	if workload != nil {
+		if m, ok := specs[workload].GetPortLevelMtls()[uint32(port)]; ok && m.GetMode() != mtlsUnset {
+			out = peerMode{m.GetMode(), origin.Origin{Ref: workload.Ref(), Field: "spec.portLevelMtls." + itoa(port) + ".mode"}}
+		}
+	}
+	return out
+}

@@ -1,0 +1,158 @@
+package render
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/asmjwt/kubectl-asmjwt/pkg/diagnose"
+	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
+)
+
+// fixes are the changes that were evaluated again, each with its number, what it opens
+// besides, and how it is asked or applied.
+func (p *page) fixes(d *diagnose.Diagnosis) {
+	fixes := d.Fixes
+	if len(fixes) == 0 {
+		return
+	}
+	head := "To get " + wantedStatus(fixes[0])
+	p.WriteString(p.style.strong.Sprint(head))
+	switch {
+	case len(fixes) > 1 && fixes[len(fixes)-1].Proved:
+		p.hanging(4, runeLen(head), ", one of these (each was evaluated again):")
+	case len(fixes) > 1:
+		p.hanging(4, runeLen(head), ", one of these (each was evaluated again, if nothing else is said):")
+	default:
+		p.WriteByte(' ')
+		p.hanging(4, runeLen(head)+1, "(evaluated again):")
+	}
+	const number, below = 4, 6
+	for i, f := range fixes {
+		p.WriteString(strings.Repeat(" ", max(0, 2-len(strconv.Itoa(i+1)))) + strconv.Itoa(i+1) + "  ")
+		p.hanging(number, number, clean(f.Summary))
+		if f.Widens {
+			p.indented(below, widensWords(f.Opens))
+		}
+		if n := f.Neighbours; n != nil {
+			p.indented(below, neighbourWords(*n))
+		}
+		if f.Note != "" {
+			p.indented(below, "note: "+clean(f.Note))
+		}
+		if f.Hint != "" {
+			p.whole = true
+			p.indented(below, clean(f.Hint))
+			p.whole = false
+		}
+		if f.Manifest != "" {
+			p.indented(below, "kubectl asmjwt why … -o fix="+strconv.Itoa(i+1)+" | "+p.style.kubectl()+" apply -f -")
+		}
+	}
+}
+
+// widensWords say what a change opens besides.
+func widensWords(opens []string) string {
+	const tokenless = ", without a token"
+	out := make([]string, 0, len(opens))
+	for _, o := range opens {
+		if !strings.HasSuffix(o, tokenless) {
+			out = nil
+			break
+		}
+		out = append(out, strings.TrimSuffix(o, tokenless))
+	}
+	switch {
+	case len(opens) == 0:
+		return "widens: lets in more than this request"
+	case len(out) > 0:
+		return "widens: without a token get in: " + clean(strings.Join(out, "; "))
+	}
+	return "widens: lets in too: " + clean(strings.Join(opens, "; "))
+}
+
+func wantedStatus(f diagnose.Fix) string {
+	if f.StatusAfter == 0 {
+		return "a closed connection"
+	}
+	return strconv.Itoa(f.StatusAfter)
+}
+
+// neighbourWords say what a change does to other requests.
+func neighbourWords(n diagnose.Neighbours) string {
+	switch {
+	case n.Opened+n.Closed == 0:
+		return fmt.Sprintf("changes no other answer of %d that were tried", n.Checked)
+	case n.Closed == 0:
+		return fmt.Sprintf("of %d requests like it, %d more get through", n.Checked, n.Opened)
+	case n.Opened == 0:
+		return fmt.Sprintf("of %d requests like it, %d no longer get through", n.Checked, n.Closed)
+	}
+	return fmt.Sprintf("of %d requests like it, %d more get through and %d no longer", n.Checked, n.Opened, n.Closed)
+}
+
+// whatIf is the verdict before and after a change, and where the two walks part.
+func (p *page) whatIf(d *diagnose.Diagnosis) {
+	after := d.WhatIf
+	const head = "What if"
+	p.WriteString(p.style.strong.Sprint(head))
+	p.hanging(4, len(head), ": "+Headline(d.Verdict)+" → "+Headline(after.Verdict))
+	if after.Because != "" {
+		p.labelled("because", clean(after.Because))
+	}
+	if after.Differs == nil {
+		p.labelled("differs", "in nothing: the change does not touch what this request meets")
+		return
+	}
+	p.labelled("differs", "first here:")
+	for _, side := range []struct {
+		word string
+		step *diagnose.Step
+	}{{"before", after.Differs.Before}, {"after", after.Differs.After}} {
+		p.labelled("  "+side.word, stepWords(side.step))
+	}
+}
+
+// stepWords are a step of the walk in a sentence.
+func stepWords(s *diagnose.Step) string {
+	if s == nil {
+		return "no such step"
+	}
+	name := stageNames[s.Stage]
+	if s.Stage == envoy.StageRouter {
+		name = "the application"
+	}
+	if s.Object != nil {
+		name = object(s.Object)
+		if a := actions[s.Stage]; a != "" {
+			name += " (" + a + ")"
+		}
+		if s.Field != "" {
+			name += "  " + clean(s.Field)
+		}
+	}
+	out := name + ": " + outcomeWords(*s)
+	if s.Want != "" {
+		out += ", wanted " + clean(s.Want) + ", got " + clean(s.Got)
+	}
+	if s.Note != "" {
+		out += ", " + clean(s.Note)
+	}
+	return out
+}
+
+func outcomeWords(s diagnose.Step) string {
+	switch {
+	case s.Status != "" && s.Stage == envoy.StageJWT:
+		return clean(s.Status)
+	case s.Stage == envoy.StageRouter:
+		return "reached"
+	case s.Outcome == envoy.Matched:
+		return "matches"
+	case s.Outcome == envoy.NotMatched:
+		return "does not match"
+	case s.Outcome == envoy.Undecided:
+		return "not known"
+	}
+	return "left out"
+}

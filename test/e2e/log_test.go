@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,8 +42,10 @@ func whyLogged(t *testing.T, kubeconfig, stdin string, args ...string) (logged, 
 	return d, res.Code
 }
 
-// lineOf waits for a line in the log of a workload's proxy.
-func lineOf(t *testing.T, namespace, app, text string) string {
+// lineOf waits for a line in the log of a workload's proxy that has all the texts. The
+// proxy writes its log with a delay, and requests before a push are answered otherwise: so
+// the texts name the answer too, where the line of a certain answer is wanted.
+func lineOf(t *testing.T, namespace, app string, texts ...string) string {
 	t.Helper()
 	var line string
 	err := harness.Eventually(t.Context(), soon, func() error {
@@ -51,12 +54,13 @@ func lineOf(t *testing.T, namespace, app, text string) string {
 			return err
 		}
 		for l := range strings.Lines(log) {
-			if strings.Contains(l, text) {
+			lacks := func(text string) bool { return !strings.Contains(l, text) }
+			if !slices.ContainsFunc(texts, lacks) {
 				line = strings.TrimSpace(l)
 			}
 		}
 		if line == "" {
-			return fmt.Errorf("the log of %s/%s has no line with %s", namespace, app, text)
+			return fmt.Errorf("the log of %s/%s has no line with %q", namespace, app, texts)
 		}
 		return nil
 	})
@@ -71,7 +75,7 @@ func TestADenialInTheProxysLogIsExplained(t *testing.T) {
 	apply(t, livePolicies)
 	path := "/anything/" + strings.ToLower(t.Name())
 	wantSoon(t, httpbin(path+"?a=b"), denied)
-	line := lineOf(t, "foo", "httpbin", path)
+	line := lineOf(t, "foo", "httpbin", path, " 403 ")
 	for name, args := range map[string][]string{
 		"the line":   {"--from-log", "-"},
 		"the log":    {"--logs", "--path", path},
@@ -109,7 +113,7 @@ func TestWhatTheLogSaysOfATokenIsTheAnswer(t *testing.T) {
 	q := httpbin("/anything/expired-token")
 	q.Token = token(harness.DemoKey(), expired)
 	wantSoon(t, q, `401 "Jwt is expired"`)
-	line := lineOf(t, "foo", "httpbin", "/anything/expired-token")
+	line := lineOf(t, "foo", "httpbin", "/anything/expired-token", " 401 ")
 	d, code := whyLogged(t, "", line, "deploy/httpbin", "-n", "foo", "--from-log", "-")
 	if code != 1 || d.Verdict.Status != 401 || d.Verdict.Body != "Jwt is expired" || d.Verdict.DecidedBy == nil || d.Verdict.DecidedBy.Kind != "RequestAuthentication" {
 		t.Errorf("exit %d, %+v", code, d.Verdict)
@@ -125,7 +129,7 @@ func TestARuleOfTheLogThatIsGoneIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSoon(t, httpbin("/anything/short-lived"), denied)
-	line := lineOf(t, "foo", "httpbin", "/anything/short-lived")
+	line := lineOf(t, "foo", "httpbin", "/anything/short-lived", " 403 ")
 	if _, err := rig.Kubectl(t.Context(), gone, "delete", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +249,7 @@ func loggedIn(t *testing.T, format, path string, is func(string) bool) string {
 func TestWithoutARightToReadTheLogItIsNamed(t *testing.T) {
 	apply(t, livePolicies)
 	wantSoon(t, httpbin("/anything/rights"), denied)
-	lineOf(t, "foo", "httpbin", "/anything/rights")
+	lineOf(t, "foo", "httpbin", "/anything/rights", " 403 ")
 	read := []harness.Grant{
 		{Verbs: []string{"get", "list"}, Resources: []string{"pods", "services", "configmaps", "namespaces"}},
 		{Verbs: []string{"get", "list"}, Group: "apps", Resources: []string{"*"}},

@@ -161,11 +161,12 @@ func (s *state) headersHTTP1() *rejection {
 	badValue := false
 	for i := range s.req.Headers {
 		h := &s.req.Headers[i]
-		if !validHeaderName(h.Name) {
+		name, valid := headerName(h.Name)
+		if !valid {
 			return badRequest(codecError, "a header name is not a token") // wherever it stands
 		}
 		badValue = badValue || hasControl(h.Value)
-		name, value := lower(h.Name), trimBlanks(h.Value)
+		value := trimBlanks(h.Value)
 		if name == "host" {
 			if s.authority != "" && value != "" {
 				s.authority += ","
@@ -454,16 +455,39 @@ func validScheme(s string) bool {
 }
 
 func validHeaderName(n string) bool {
-	for i := 0; i < len(n); i++ {
-		if !tokenBytes[n[i]] {
-			return false
-		}
-	}
-	return n != ""
+	_, valid := headerName(n)
+	return valid
 }
 
-// tokenBytes are those of a token (RFC 9110 section 5.6.2).
-var tokenBytes = byteSet(func(c byte) bool { return isAlnum(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 })
+// headerName is the name in lower case, and whether it is a token.
+func headerName(n string) (string, bool) {
+	kinds := byte(0)
+	for i := 0; i < len(n); i++ {
+		kinds |= tokenBytes[n[i]]
+	}
+	if kinds&upperByte != 0 {
+		n = lower(n)
+	}
+	return n, kinds&noTokenByte == 0 && n != ""
+}
+
+// What a byte is in a token (RFC 9110 section 5.6.2).
+const (
+	upperByte   = 1 << iota // a capital letter
+	noTokenByte             // one that may not stand there
+)
+
+var tokenBytes = func() (kinds [256]byte) {
+	for i := range kinds {
+		switch c := byte(i); {
+		case 'A' <= c && c <= 'Z':
+			kinds[i] = upperByte
+		case !isAlnum(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0:
+			kinds[i] = noTokenByte
+		}
+	}
+	return kinds
+}()
 
 func byteSet(has func(byte) bool) (set [256]bool) {
 	for i := range set {

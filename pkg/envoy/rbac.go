@@ -79,8 +79,12 @@ func (rs *RuleSet) run(s *state) engineResult {
 			if rs.gates != nil && rs.gates[i].shut(s) {
 				continue
 			}
-			if hit, known := p.quick(s); known && !hit {
+			switch hit, known := p.quick(s); {
+			case known && !hit:
 				continue
+			case known:
+				r.matched, r.first = yes, p
+				return r
 			}
 		}
 		t := p.match(s)

@@ -28,6 +28,7 @@ func (o *whyOptions) diagnose(ctx context.Context, name string) ([]*diagnose.Dia
 	if wrong := from.snapshot.Check(); len(wrong) > 0 {
 		return nil, newErrorList(wrong)
 	}
+	in.Complete = !o.live()
 	o.checkExec(&in, from.snapshot)
 	if !o.live() && from.snapshot.MeshObjects() == 0 {
 		o.app.note("there is no object of Istio's among what was read, and so no policy to judge by")

@@ -36,7 +36,9 @@ type Intent struct {
 	// EveryKeySet, where it is set, stands in for the keys of every rule: for tables of
 	// what policies do, with tokens that were made for them.
 	EveryKeySet []byte
-	RemoteJWKS  istio.JWKSMode
+	// RemoteJWKS and Complete are those of istio.Input.
+	RemoteJWKS istio.JWKSMode
+	Complete   bool
 	// ProxyVersion is Istio's version of the proxy where no pod tells it.
 	ProxyVersion string
 	// IstiodVersion is the control plane's; empty: that of the proxy.

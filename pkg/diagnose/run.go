@@ -202,7 +202,8 @@ func (e *examined) secrets() []string {
 func examine(in Intent, snap *mesh.Snapshot, w mesh.Workload, port istio.PortInfo, arrive func(*examined) error) (*examined, error) {
 	vs := versionsOf(in, w)
 	res, err := istio.Translate(istio.Input{
-		Snapshot: snap, Workload: w, Port: port.Number, Service: port.Fronted, RemoteJWKS: in.RemoteJWKS, IstiodVersion: vs.istiod, ProxyVersion: vs.proxy,
+		Snapshot: snap, Workload: w, Port: port.Number, Service: port.Fronted, RemoteJWKS: in.RemoteJWKS, Complete: in.Complete,
+		IstiodVersion: vs.istiod, ProxyVersion: vs.proxy,
 	})
 	var unsupported *istio.UnsupportedError
 	if err != nil && !errors.As(err, &unsupported) {

@@ -90,7 +90,7 @@ func settingsOfHops(in Intent, snap *mesh.Snapshot) ([]*Setting, error) {
 func (s *Setting) With(snap *mesh.Snapshot) (*Setting, error) {
 	vs := versionsOf(s.in, s.Workload)
 	res, err := istio.Translate(istio.Input{
-		Snapshot: snap, Workload: s.Workload, Port: s.Port.Number, Service: s.Port.Fronted, RemoteJWKS: s.in.RemoteJWKS,
+		Snapshot: snap, Workload: s.Workload, Port: s.Port.Number, Service: s.Port.Fronted, RemoteJWKS: s.in.RemoteJWKS, Complete: s.in.Complete,
 		IstiodVersion: vs.istiod, ProxyVersion: vs.proxy,
 	})
 	if errors.As(err, new(*istio.UnsupportedError)) {

@@ -155,8 +155,8 @@ func (t *translation) keySource(r jwtRule) envoy.KeySource {
 		k.Fetcher = envoy.NotDocumented
 		return k
 	}
-	if !t.planes.lacks(version.RemoteJWKS) && t.in.RemoteJWKS != JWKSByIstiod && k.URI != "" {
-		if t.in.RemoteJWKS == JWKSByEnvoy || t.clusterExists(k.URI) {
+	if mode := t.jwksMode(k.URI); mode != JWKSByIstiod {
+		if mode == JWKSByEnvoy || t.clusterExists(k.URI) {
 			k.Fetcher, k.NoCluster = envoy.ProxyFetch, !t.clusterListens(k.URI)
 			return k
 		}
@@ -168,4 +168,25 @@ func (t *translation) keySource(r jwtRule) envoy.KeySource {
 	}
 	k.Fetcher = envoy.ControlPlane
 	return k
+}
+
+// jwksMode is who fetches from a URI, as the input says or istiod's Deployment.
+func (t *translation) jwksMode(uri string) JWKSMode {
+	switch {
+	case uri == "" || t.planes.lacks(version.RemoteJWKS):
+		return JWKSByIstiod
+	case t.in.RemoteJWKS != JWKSByIstiod:
+		return t.in.RemoteJWKS
+	case !t.in.Complete:
+		t.assume(Assumption{EnvRemoteJWKS, "istiod", "default"})
+		return JWKSByIstiod
+	}
+	plane, err := ControlPlaneOf(t.in.Snapshot, t.in.Workload)
+	value, set := plane.Env[EnvRemoteJWKS]
+	if err != nil || !set {
+		t.assume(Assumption{EnvRemoteJWKS, "istiod", "default"})
+		return JWKSByIstiod
+	}
+	t.assume(Assumption{EnvRemoteJWKS, value, plane.Object.String()})
+	return plane.JWKSMode()
 }

@@ -147,6 +147,46 @@ spec: {ports: [{port: 80}]}`
 	}
 }
 
+func TestIstiodsDeploymentTellsWhoFetchesTheKeys(t *testing.T) {
+	istiod := func(name, labels, env string) string {
+		return `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ` + name + `, namespace: istio-system, labels: {app: istiod` + labels + `}}
+spec: {template: {spec: {containers: [{name: discovery, image: pilot, env: [` + env + `]}]}}}`
+	}
+	byEnvoy, hybrid := "{name: PILOT_JWT_ENABLE_REMOTE_JWKS, value: envoy}", `{name: PILOT_JWT_ENABLE_REMOTE_JWKS, value: "true"}`
+	const uri = "https://nobody.test/keys"
+	for _, c := range []struct {
+		name     string
+		objects  []string
+		complete bool
+		fetcher  envoy.Fetcher
+		assumed  Assumption
+	}{
+		{"no Deployment", nil, true, envoy.ControlPlane, Assumption{EnvRemoteJWKS, "istiod", "default"}},
+		{"not set", []string{istiod("istiod", "", "{name: OTHER, value: x}")}, true, envoy.ControlPlane, Assumption{EnvRemoteJWKS, "istiod", "default"}},
+		{"the proxies", []string{istiod("istiod", "", byEnvoy)}, true, envoy.ProxyFetch, Assumption{EnvRemoteJWKS, "envoy", "Deployment istio-system/istiod"}},
+		{"what the mesh knows", []string{istiod("istiod", "", hybrid)}, true, envoy.ControlPlane, Assumption{EnvRemoteJWKS, "true", "Deployment istio-system/istiod"}},
+		{
+			"another revision's", []string{istiod("istiod", ", istio.io/rev: default", "{name: OTHER, value: x}"), istiod("istiod-canary", ", istio.io/rev: canary", byEnvoy)},
+			true, envoy.ControlPlane, Assumption{EnvRemoteJWKS, "istiod", "default"},
+		},
+		// What a cluster was asked for does not have every Service: see Input.Complete.
+		{"a part of the mesh", []string{istiod("istiod", "", byEnvoy)}, false, envoy.ControlPlane, Assumption{EnvRemoteJWKS, "istiod", "default"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := snapshot(t, append(c.objects, httpbin, requestAuthn("r", "{issuer: i, jwksUri: '"+uri+"'}"))...)
+			res := translate(t, Input{Snapshot: s, Workload: workload(t, s, "deploy/httpbin", "foo"), Port: 8080, Complete: c.complete})
+			if got := jwtAuthn(res.Proxy).Providers[0].Keys; got.Fetcher != c.fetcher || got.NoCluster != (c.fetcher == envoy.ProxyFetch) {
+				t.Errorf("got %+v", got)
+			}
+			if !slices.Contains(res.Assumed, c.assumed) {
+				t.Errorf("assumed %+v", res.Assumed)
+			}
+		})
+	}
+}
+
 func TestAnObjectThatCannotBeReadIsAGap(t *testing.T) {
 	broken := "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: foo, uid: \"1\"}\nspec: {rules: 7}\n"
 	s, err := trySnapshot(httpbin, broken)

@@ -38,8 +38,12 @@ type Input struct {
 	Port int
 	// Service is what a waypoint is asked for; Port is then its port.
 	Service *Fronted
-	// RemoteJWKS is istiod's mode for jwksUris.
+	// RemoteJWKS is istiod's mode for jwksUris. Where it is zero and the snapshot is
+	// Complete, istiod's Deployment in it tells.
 	RemoteJWKS JWKSMode
+	// Complete says that the snapshot is the whole mesh, as files are: what is not in it
+	// does not exist.
+	Complete bool
 	// IstiodVersion and ProxyVersion are those of the control plane and of the proxy;
 	// the zero value is the newest.
 	IstiodVersion, ProxyVersion version.Version

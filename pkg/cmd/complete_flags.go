@@ -103,6 +103,20 @@ func addCompletions(a *app, root *cobra.Command) {
 		}
 	}
 	below(root)
+	if len(a.Args) > 0 && a.Args[0] == cobra.ShellCompRequestCmd {
+		unquoteUsages(root)
+	}
+}
+
+// unquoteUsages takes the quotes around the names of values out of what flags say of
+// themselves: cobra gives that to shells as it is.
+func unquoteUsages(cmd *cobra.Command) {
+	unquote := func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) }
+	cmd.PersistentFlags().VisitAll(unquote)
+	cmd.Flags().VisitAll(unquote)
+	for _, c := range cmd.Commands() {
+		unquoteUsages(c)
+	}
 }
 
 func completeFlags(cmd *cobra.Command, flags *pflag.FlagSet, known map[string]cobra.CompletionFunc) {

@@ -199,6 +199,15 @@ func TestWithoutAccessNothingIsOfferedAndNothingIsSaid(t *testing.T) {
 	}
 }
 
+func TestFlagsAreDescribedWithoutTheQuotesOfTheirValues(t *testing.T) {
+	for _, words := range [][]string{{"why", "--"}, {"scaffold", "--"}, {"probe", "--"}, {"jwks", "--"}} {
+		code, stdout, _ := captured(t, "", nil, append([]string{"__complete"}, words...)...)
+		if code != 0 || strings.Count(stdout, "\n") < 20 || strings.Contains(stdout, "`") {
+			t.Errorf("%v: exit code %d\n%s", words, code, stdout)
+		}
+	}
+}
+
 func TestScriptsForShellsArePrinted(t *testing.T) {
 	for shell, want := range map[string]string{
 		"bash": "__start_kubectl-asmjwt", "zsh": "#compdef kubectl-asmjwt", "fish": "complete -c kubectl-asmjwt", "powershell": "Register-ArgumentCompleter",

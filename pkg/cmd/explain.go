@@ -8,16 +8,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diag"
+	"github.com/asmjwt/kubectl-asmjwt/pkg/diagnose"
 )
 
 // newExplainCommand prints the page of a code, or the list of all codes.
 func newExplainCommand(a *app) *cobra.Command {
 	name := displayName(a.Name)
 	return &cobra.Command{
-		Use:   "explain [CODE]",
+		Use:   "explain [CODE | ANSWER]",
 		Short: "Print what a code such as AJ0303 means and what to do",
 		Example: fmt.Sprintf(`  # What does the code in the answer mean?
   %[1]s explain AJ0303
+
+  # What can be behind an answer?
+  %[1]s explain 'Jwt issuer is not configured'
+  %[1]s explain 403
 
   # All codes
   %[1]s explain`, name),
@@ -33,24 +38,33 @@ func newExplainCommand(a *app) *cobra.Command {
 	}
 }
 
-// explanation is the page of the code that is given, or a line for each code.
+// explanation is the page of the code that is given, or a line for each code: of all, or
+// of what may be behind an answer that was seen.
 func explanation(args []string) (string, error) {
-	switch len(args) {
-	case 0:
-		var out strings.Builder
-		for _, c := range diag.Codes() {
-			fmt.Fprintf(&out, "%s  %s\n", c, c.Title())
-		}
-		return out.String(), nil
-	case 1:
-		code := diag.Code(strings.ToUpper(args[0]))
-		if page := code.Page(); page != "" {
-			return page, nil
-		}
-		return "", usage("explain without a code lists them all", "there is no code %q%s", args[0], sameKind(code))
-	default:
-		return "", usage("one at a time", "explain takes one code, and got %d words", len(args))
+	if len(args) == 0 {
+		return titles(diag.Codes()), nil
 	}
+	words := strings.Join(args, " ")
+	code := diag.Code(strings.ToUpper(words))
+	if page := code.Page(); page != "" {
+		return page, nil
+	}
+	switch codes := diagnose.CodesOf(words); len(codes) {
+	case 0:
+		return "", usage("explain without a code lists them all", "%q is no code%s, and no words of a proxy's answer", words, sameKind(code))
+	case 1:
+		return codes[0].Page(), nil
+	default:
+		return titles(codes), nil
+	}
+}
+
+func titles(codes []diag.Code) string {
+	var out strings.Builder
+	for _, c := range codes {
+		fmt.Fprintf(&out, "%s  %s\n", c, c.Title())
+	}
+	return out.String()
 }
 
 // sameKind names the codes that begin as an unknown one does.

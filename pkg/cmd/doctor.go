@@ -68,11 +68,8 @@ func (o *doctorOptions) Run(ctx context.Context) error {
 }
 
 func (o *doctorOptions) print(r *doctor.Report) error {
-	switch o.output.value {
-	case "json":
-		return render.JSON(o.app.Out, r)
-	case "yaml":
-		return render.YAML(o.app.Out, r)
+	if done, err := render.ForPrograms(o.app.Out, o.output.value, r); done {
+		return err
 	}
 	return render.Doctor(o.app.Out, r, o.app.style(o.noColor))
 }

@@ -327,11 +327,8 @@ func (o *jwksOptions) choose(ev *keycheck.Evidence, namespace string) error {
 }
 
 func (o *jwksOptions) print(r *keycheck.Report) error {
-	switch o.flags.output.value {
-	case "json":
-		return render.JSON(o.app.Out, r)
-	case "yaml":
-		return render.YAML(o.app.Out, r)
+	if done, err := render.ForPrograms(o.app.Out, o.flags.output.value, r); done {
+		return err
 	}
 	style := o.app.style(o.flags.noColor)
 	style.Wide = o.flags.output.value == "wide"

@@ -119,12 +119,10 @@ func worst(rows []probe.Row) int {
 
 // print prints the report in the form that was asked for.
 func (o *probeOptions) print(r *probe.Report) error {
-	switch o.flags.output.value {
-	case "json":
-		return render.JSON(o.app.Out, r)
-	case "yaml":
-		return render.YAML(o.app.Out, r)
-	case "junit":
+	if done, err := render.ForPrograms(o.app.Out, o.flags.output.value, r); done {
+		return err
+	}
+	if o.flags.output.value == "junit" {
 		return render.ProbeJUnit(o.app.Out, r)
 	}
 	return render.Probe(o.app.Out, r, o.app.style(o.flags.noColor))

@@ -37,11 +37,8 @@ func newVersionCommand(a *app) *cobra.Command {
 	output := enumFlag(cmd, "output", "o", "text", "the form of the answer", "text", "json", "yaml")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		b := ownBuild()
-		switch output.value {
-		case "json":
-			return render.JSON(a.Out, b)
-		case "yaml":
-			return render.YAML(a.Out, b)
+		if done, err := render.ForPrograms(a.Out, output.value, b); done {
+			return err
 		}
 		_, err := fmt.Fprintf(a.Out, "kubectl-asmjwt %s\njudged against Envoy %s\n", b.Version, b.Envoy)
 		return err

@@ -18,11 +18,8 @@ func (o *whyOptions) print(all []*diagnose.Diagnosis) error {
 	if len(all) > 1 {
 		answer = diagnose.NewList(all)
 	}
-	switch o.flags.output.value {
-	case "json":
-		return render.JSON(o.app.Out, answer)
-	case "yaml":
-		return render.YAML(o.app.Out, answer)
+	if done, err := render.ForPrograms(o.app.Out, o.flags.output.value, answer); done {
+		return err
 	}
 	for i, d := range all {
 		if len(all) > 1 {

@@ -29,6 +29,18 @@ func JSON(w io.Writer, answer any) error {
 	return nil
 }
 
+// ForPrograms prints an answer in a form that programs read, "json" or "yaml"; any other
+// form is left to the caller, and done is false.
+func ForPrograms(w io.Writer, form string, answer any) (done bool, err error) {
+	switch form {
+	case "json":
+		return true, JSON(w, answer)
+	case "yaml":
+		return true, YAML(w, answer)
+	}
+	return false, nil
+}
+
 // marshal makes JSON of which every character is one that a terminal shows: what
 // strangers wrote may be in it, and what does not print is escaped.
 func marshal(answer any) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,18 +35,26 @@ func TestTheCommandLineAsksWhatACaseAsks(t *testing.T) {
 	for range meshes {
 		cases = append(cases, g.Requests(g.Mesh(), requests)...)
 	}
-	asked := 0
+	asked, remote := 0, 0
 	for _, c := range cases {
 		if cannotBeSaid(c) {
 			continue
 		}
 		asked++
+		if c.RemoteJWKS != "" {
+			remote++
+		}
 		t.Run(c.Name, func(t *testing.T) { askBoth(t, c) })
 	}
 	if least := len(cases) / 2; asked < least {
 		t.Errorf("only %d of %d cases can be asked on the command line", asked, len(cases))
 	}
+	if remote == 0 {
+		t.Error("no case has proxies that fetch the keys")
+	}
 }
+
+var keyURIs = regexp.MustCompile(`jwksUri: ["']?([^"'\s,}]+)`)
 
 // cannotBeSaid is true of what no flag says: other names in the certificate, TLS
 // that is not Istio's, whether a fetch fails, and what the flags refuse.
@@ -58,7 +67,21 @@ func cannotBeSaid(c judge.Case) bool {
 	if err != nil || r.Path == "" || strings.ContainsAny(r.Path, " \t\r\n") || strings.ContainsAny(r.Host, " /") {
 		return true
 	}
-	return c.RemoteJWKS != "" || strings.Contains(c.Mesh, "jwksUri") || c.Request.Host == "" || strings.ContainsRune(c.Request.Path, 0)
+	// Proxies that fetch find no host that the mesh does not know, which the objects tell.
+	nowhere := c.RemoteJWKS == "envoy" && !strings.Contains(c.Mesh, "kind: ServiceEntry") && !strings.Contains(c.Mesh, "name: jwks")
+	for _, uri := range keyURIs.FindAllStringSubmatch(c.Mesh, -1) {
+		if _, given := c.JWKS[uri[1]]; !given && !nowhere {
+			return true
+		}
+	}
+	return c.Request.Host == "" || strings.ContainsRune(c.Request.Path, 0)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 func askBoth(t *testing.T, c judge.Case) {
@@ -76,8 +99,11 @@ func askBoth(t *testing.T, c judge.Case) {
 	}
 	args := strings.Split(strings.TrimSuffix(string(words), "\x00"), "\x00")
 	for i := range args {
-		if strings.HasSuffix(args[i], ".yaml") || strings.HasSuffix(args[i], ".jwt") {
+		switch uri, file, keys := cutLast(args[i], "="); {
+		case strings.HasSuffix(args[i], ".yaml") || strings.HasSuffix(args[i], ".jwt"):
 			args[i] = dir + "/" + args[i]
+		case keys && i > 0 && args[i-1] == "--jwks":
+			args[i] = uri + "=" + dir + "/" + file
 		}
 	}
 	var out, errs bytes.Buffer

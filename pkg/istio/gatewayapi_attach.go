@@ -101,45 +101,13 @@ func (t *translation) refersHere(namespace, gateway string, ref *typeapi.PolicyT
 // istiodFlag is a switch of istiod's, as its Deployment sets it, if that is among
 // what was read; else its default (Istio pilot/pkg/features).
 func (t *translation) istiodFlag(name string, otherwise bool) bool {
-	value, source, found := t.istiodEnv(name)
-	if b, err := strconv.ParseBool(value); found && err == nil {
-		t.assume(Assumption{name, strconv.FormatBool(b), source})
+	plane, err := ControlPlaneOf(t.in.Snapshot, t.in.Workload)
+	if b, wrong := strconv.ParseBool(plane.Env[name]); err == nil && wrong == nil {
+		t.assume(Assumption{name, strconv.FormatBool(b), plane.Object.String()})
 		return b
 	}
 	t.assume(Assumption{name, strconv.FormatBool(otherwise), "default"})
 	return otherwise
-}
-
-// istiodEnv finds a variable of istiod's environment.
-func (t *translation) istiodEnv(name string) (value, source string, found bool) {
-	for _, o := range t.in.Snapshot.InNamespace(mesh.GroupApps, "Deployment", t.mesh.rootNamespace) {
-		if o.Labels["app"] != "istiod" {
-			continue
-		}
-		var d struct {
-			Template struct {
-				Spec struct {
-					Containers []struct {
-						Env []struct {
-							Name  string `json:"name"`
-							Value string `json:"value"`
-						} `json:"env"`
-					} `json:"containers"`
-				} `json:"spec"`
-			} `json:"template"`
-		}
-		if o.DecodeSpec(&d) != nil {
-			continue
-		}
-		for _, c := range d.Template.Spec.Containers {
-			for _, e := range c.Env {
-				if e.Name == name {
-					return e.Value, o.Ref().String(), true
-				}
-			}
-		}
-	}
-	return "", "", false
 }
 
 // assume notes a setting once.

@@ -42,11 +42,9 @@ func ControlPlaneOf(s *mesh.Snapshot, w mesh.Workload) (ControlPlane, error) {
 	if revision == "" {
 		revision = "default"
 	}
-	var all []*mesh.Object
-	for _, o := range s.InNamespace(mesh.GroupApps, "Deployment", settings.rootNamespace) {
-		if o.Labels["app"] == "istiod" {
-			all = append(all, o)
-		}
+	all := istiodsIn(s, settings.rootNamespace)
+	if len(all) == 0 { // the root namespace need not be that of the control plane
+		all = istiodsIn(s, defaultRootNamespace)
 	}
 	for _, o := range all {
 		if own := o.Labels[labelRevision]; own == revision || own == "" && revision == "default" || len(all) == 1 {
@@ -54,6 +52,16 @@ func ControlPlaneOf(s *mesh.Snapshot, w mesh.Workload) (ControlPlane, error) {
 		}
 	}
 	return ControlPlane{}, nil
+}
+
+func istiodsIn(s *mesh.Snapshot, namespace string) []*mesh.Object {
+	var out []*mesh.Object
+	for _, o := range s.InNamespace(mesh.GroupApps, "Deployment", namespace) {
+		if o.Labels["app"] == "istiod" {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 func controlPlane(s *mesh.Snapshot, o *mesh.Object) (ControlPlane, error) {

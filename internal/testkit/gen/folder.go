@@ -36,6 +36,9 @@ func WriteFolder(dir string, c judge.Case, want, got judge.Answer) error {
 	for i, uri := range slices.Sorted(maps.Keys(c.JWKS)) {
 		files[keysFile(i)] = c.JWKS[uri]
 	}
+	if c.RemoteJWKS != "" {
+		files[istiodFile] = fmt.Sprintf(istiod, c.RemoteJWKS)
+	}
 	text, err := json.MarshalIndent(escaped(c), "", " ")
 	if err != nil {
 		return fmt.Errorf("write the case: %w", err)
@@ -68,6 +71,20 @@ func ReadCase(dir string) (judge.Case, error) {
 	}
 	return eachText(c, unescapeBytes), nil
 }
+
+// istiod is the control plane, of which a mesh has nothing but its settings.
+const (
+	istiodFile = "istiod.yaml"
+	istiod     = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: istiod, namespace: istio-system, labels: {app: istiod}}
+spec:
+  selector: {matchLabels: {app: istiod}}
+  template:
+    metadata: {labels: {app: istiod}}
+    spec: {containers: [{name: discovery, image: pilot, env: [{name: PILOT_JWT_ENABLE_REMOTE_JWKS, value: %q}]}]}
+`
+)
 
 func tokenFile(i int) string { return fmt.Sprintf("token-%d.jwt", i) }
 func keysFile(i int) string  { return fmt.Sprintf("jwks-%d.json", i) }
@@ -152,7 +169,11 @@ func answerLine(a judge.Answer) string {
 // folder that WriteFolder wrote; at is in seconds since the epoch.
 func Command(c judge.Case, at int64) string {
 	r := c.Request
-	args := []string{"kubectl", "asmjwt", "why", c.Target, "-n", c.Namespace, "-f", "mesh.yaml", "--port", fmt.Sprint(c.Port)}
+	args := []string{"kubectl", "asmjwt", "why", c.Target, "-n", c.Namespace, "-f", "mesh.yaml"}
+	if c.RemoteJWKS != "" {
+		args = append(args, "-f", istiodFile)
+	}
+	args = append(args, "--port", fmt.Sprint(c.Port))
 	if c.Via.Target != "" {
 		args = append(args, "--via", fmt.Sprintf("%s.%s:%d", c.Via.Target, c.Via.Namespace, c.Via.Port))
 	}
@@ -176,9 +197,6 @@ func Command(c judge.Case, at int64) string {
 	args = append(args, callerFlags(r.Client)...)
 	for i, uri := range slices.Sorted(maps.Keys(c.JWKS)) {
 		args = append(args, "--jwks", shell(uri+"="+keysFile(i)))
-	}
-	if c.RemoteJWKS != "" {
-		args = append([]string{"PILOT_JWT_ENABLE_REMOTE_JWKS=" + c.RemoteJWKS}, args...)
 	}
 	return strings.Join(append(args, "--at", time.Unix(at, 0).UTC().Format(time.RFC3339)), " ")
 }

@@ -86,7 +86,7 @@ func TestCommand_ThatItAsksWhatTheCaseAsks(t *testing.T) {
 			c.Request.Client = judge.Client{Transport: "mtls", URISANs: []string{"spiffe://a/b"}, SNI: "s", Source: "127.0.0.2"}
 		}), head + " --from-principal spiffe://a/b --from-ip 127.0.0.2 --sni s --at 2027-01-15T08:00:00Z"},
 		"keys behind a URI": {with(func(c *judge.Case) { c.JWKS = map[string]string{"https://k": "{}"}; c.RemoteJWKS = "hybrid" }),
-			"PILOT_JWT_ENABLE_REMOTE_JWKS=hybrid " + head + " --plaintext --from-ip 127.0.0.1 --jwks https://k=jwks-0.json --at 2027-01-15T08:00:00Z"},
+			strings.Replace(head, " --port", " -f istiod.yaml --port", 1) + " --plaintext --from-ip 127.0.0.1 --jwks https://k=jwks-0.json --at 2027-01-15T08:00:00Z"},
 		"HTTP/2": {with(func(c *judge.Case) { c.Request.HTTP2 = true }), strings.Replace(head, "1.1", "2", 1) + tail},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -183,6 +183,10 @@ func eachParam(path string) iter.Seq[queryParam] {
 
 // firstParam is the first value of a parameter; others of that name do not count.
 func firstParam(path, name string) (string, bool) {
+	at := strings.IndexByte(path, '?')
+	if at < 0 || strings.IndexByte(path[at:], '%') < 0 && !strings.Contains(path[at:], name) {
+		return "", false // as in most requests
+	}
 	for p := range eachParam(path) {
 		if p.name == name {
 			return p.value, true

@@ -1,21 +1,40 @@
 package envoy
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // gate are the paths without one of which a policy cannot match; nil where there is more
 // to it.
-type gate []*StringMatch
+type gate []gatePath
 
-func (g gate) shut(s *state) bool {
-	if g == nil {
-		return false
-	}
-	for _, m := range g {
-		if s.hasPath && m.quick(s.pathAlone(), s) {
+// gatePath is a path with the comparisons of most policies at hand.
+type gatePath struct {
+	kind  StringKind
+	value string
+	match *StringMatch // for all others; nil where kind and value say it all
+}
+
+// shut reports whether none of the paths is this one.
+func (g gate) shut(path string, s *state) bool {
+	for i := range g {
+		hit := false
+		switch p := &g[i]; {
+		case p.match != nil:
+			hit = p.match.matches(path, s)
+		case p.kind == StringPrefix:
+			hit = strings.HasPrefix(path, p.value)
+		case p.kind == StringSuffix:
+			hit = strings.HasSuffix(path, p.value)
+		default:
+			hit = path == p.value
+		}
+		if hit {
 			return false
 		}
 	}
-	return true
+	return len(g) > 0
 }
 
 // gateOf takes the paths of a policy each of whose permissions wants one of some.
@@ -39,7 +58,7 @@ func pathsWanted(c *Clause) gate {
 		var g gate
 		for _, m := range c.Conditions[i].Matchers {
 			if path, ok := m.(*PathMatch); ok && !c.Conditions[i].Negated {
-				g = append(g, &path.String)
+				g = append(g, gatePathOf(&path.String))
 			}
 		}
 		if len(g) > 0 && len(g) == len(c.Conditions[i].Matchers) {
@@ -47,6 +66,16 @@ func pathsWanted(c *Clause) gate {
 		}
 	}
 	return nil
+}
+
+func gatePathOf(m *StringMatch) gatePath {
+	switch m.Kind {
+	case StringExact, StringPrefix, StringSuffix:
+		if !m.IgnoreCase {
+			return gatePath{kind: m.Kind, value: m.Value}
+		}
+	}
+	return gatePath{match: m}
 }
 
 // gated is the proxy with the gates of its policies.

@@ -73,10 +73,14 @@ type engineResult struct {
 // run looks for the first policy that matches (engine_impl.cc:checkPolicyMatch).
 func (rs *RuleSet) run(s *state) engineResult {
 	r := engineResult{matched: no}
+	path, gates := "", []gate(nil)
+	if s.quiet && s.hasPath {
+		path, gates = s.pathAlone(), rs.gates
+	}
 	for i := range rs.Policies {
 		p := &rs.Policies[i]
 		if s.quiet {
-			if rs.gates != nil && rs.gates[i].shut(s) {
+			if gates != nil && gates[i].shut(path, s) {
 				continue
 			}
 			switch hit, known := p.quick(s); {

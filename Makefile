@@ -27,6 +27,8 @@ SEED     ?=
 # How many proved fixes are applied and asked of a real Envoy.
 FIXES    ?= 60
 FUZZTIME ?= 5s
+# Files with policies, for adopt; a glob in quotes.
+POLICIES ?=
 # More flags for the end-to-end tests' go test, such as -run and -v.
 E2EFLAGS ?=
 # Half an hour, and the time that slow machines need for so many pairs.
@@ -97,6 +99,11 @@ conformance: envoy ## hold the evaluator against Envoy: PAIRS=24000 SEED= FIXES=
 	@rm -f $(CACHE)/conformance/report.txt; cd test/conformance && rc=0; \
 	ASMJWT_ENVOY=$(ENVOY) ASMJWT_PAIRS=$(PAIRS) ASMJWT_SEED=$(SEED) ASMJWT_FIXES=$(FIXES) go test -count=1 -timeout $(TIMEOUT) ./... || rc=$$?; \
 	[ ! -f $(CACHE)/conformance/report.txt ] || cat $(CACHE)/conformance/report.txt; exit $$rc
+
+.PHONY: adopt
+adopt: envoy ## hold the evaluator against Envoy for AuthorizationPolicies of yours: POLICIES='DIR/*.yaml' SEED=
+	@[ -n "$(POLICIES)" ] || { echo "error: name the files: make adopt POLICIES='DIR/*.yaml'" >&2; exit 2; }
+	@cd test/conformance && ASMJWT_ENVOY=$(ENVOY) ASMJWT_SEED=$(SEED) ASMJWT_POLICIES='$(abspath $(POLICIES))' go test -count=1 -v -run TestPoliciesOfOthers .
 
 .PHONY: test
 test: race fuzz conformance ## everything that can be proved on one machine, with its own set-up

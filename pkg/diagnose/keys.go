@@ -61,6 +61,13 @@ func resolveKeys(p *envoy.Proxy, files []KeyFile, istiod version.Version) (envoy
 			continue
 		}
 		file, ok := fileFor(files, src)
+		if src.ShortName {
+			used[src.URI] = true
+			k, finding := unresolved(prov, src, istiod)
+			keys[src] = k
+			findings = append(findings, finding)
+			continue
+		}
 		if !ok {
 			what := "the keys at " + src.URI
 			if src.URI == "" {
@@ -132,6 +139,17 @@ func fetched(p *envoy.Provider, src envoy.KeySource, f KeyFile, istiod version.V
 	pushed, words := placeholder(istiod, src)
 	finding.Message = fmt.Sprintf("the control plane has no keys of %s (%s) and pushes a placeholder key: %s", keyName(src), why, words)
 	return pushed, []Finding{finding}
+}
+
+// unresolved is what comes of a host that the control plane cannot resolve, whatever is
+// there: its placeholder.
+func unresolved(p *envoy.Provider, src envoy.KeySource, istiod version.Version) (envoy.KeySet, Finding) {
+	pushed, words := placeholder(istiod, src)
+	return pushed, Finding{
+		Code: diag.KeyHostShort, Severity: diag.Error, Object: place(p.Origin), Field: p.Origin.Field + ".jwksUri",
+		Message: fmt.Sprintf("the control plane lives in another namespace and cannot resolve the short name in %s, so that it pushes a placeholder key: %s; write the name in full",
+			src.URI, words),
+	}
 }
 
 func keyFindings(p *envoy.Provider, set *jwks.Set, status jwt.Status) []Finding {

@@ -153,12 +153,12 @@ func (s *Setting) Decide(r *envoy.Request, vouched bool) envoy.Verdict {
 func (s *Setting) Providers() []envoy.Provider { return providerValues(s.Result.Proxy) }
 
 // Vouched are keys with which every token of every rule verifies, but for rules of
-// which it is known that no key can be had.
+// which it is known that no key can be had, or only the control plane's placeholder.
 func (s *Setting) Vouched() envoy.Keys {
 	out := envoy.Keys{}
 	for _, p := range providers(s.Result.Proxy) {
 		k, known := s.Keys[p.Keys]
-		if !known || k.Set != nil || k.Missing != nil {
+		if !known || k.Set != nil && !isPlaceholder(k.Set) || k.Missing != nil {
 			k = envoy.KeySet{Vouched: true}
 		}
 		out[p.Keys] = k

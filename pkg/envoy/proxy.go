@@ -366,6 +366,9 @@ type KeySource struct {
 	// NoCluster says that the proxy is to fetch through a cluster that it does not
 	// have: every fetch fails.
 	NoCluster bool
+	// ShortName says that the control plane is to fetch from a host that is the short
+	// name of a Service of another namespace: it cannot resolve it.
+	ShortName bool
 }
 
 func (*JWTAuthn) filter() {}

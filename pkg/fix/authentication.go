@@ -48,7 +48,7 @@ func (f *finder) jwtSteps(at *diagnose.Setting, last envoy.Step) []step {
 				out = append(out, f.audienceSteps(&providers[prov], t)...)
 			}
 		}
-		if k := at.Keys[providers[prov].Keys]; k.Set == nil && k.Missing == nil {
+		if k := at.Keys[providers[prov].Keys]; k.Missing == nil && (k.Set == nil || providers[prov].Keys.ShortName) {
 			out = append(out, f.hostSteps(&providers[prov])...)
 		}
 	}

@@ -52,8 +52,9 @@ func (f *finder) requestFixes() []*result {
 		trace := f.tryOut(a)
 		v := diagnose.VerdictOf(trace.Verdict)
 		if f.goal.Met(v) && len(a.what) > 0 {
-			if r := f.requestResult(a, v, len(out)); !seen[r.Summary] {
-				seen[r.Summary] = true
+			r := f.requestResult(a, v, len(out))
+			if same := strings.Replace(r.Summary, "another token", "a token", 1); !seen[same] {
+				seen[same] = true
 				out = append(out, r)
 			}
 			continue

@@ -2,6 +2,7 @@ package istio
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,13 +161,27 @@ func (t *translation) keySource(r jwtRule) envoy.KeySource {
 			k.Fetcher, k.NoCluster = envoy.ProxyFetch, !t.clusterListens(k.URI)
 			return k
 		}
-		k.Fetcher = envoy.ControlPlane
-		return k
+		return t.byControlPlane(k, r)
 	}
 	if r.GetJwks() != "" {
 		return envoy.KeySource{Fetcher: envoy.Inline, Inline: r.GetJwks()}
 	}
+	return t.byControlPlane(k, r)
+}
+
+// byControlPlane is a source that istiod fetches. It resolves names as its own pod does:
+// a name without a dot is a Service of its own namespace, and of no other.
+func (t *translation) byControlPlane(k envoy.KeySource, r jwtRule) envoy.KeySource {
 	k.Fetcher = envoy.ControlPlane
+	u, err := url.Parse(k.URI)
+	if err != nil || u.Hostname() == "" || strings.ContainsAny(u.Hostname(), ".:") {
+		return k
+	}
+	has := func(namespace string) bool {
+		return t.in.Snapshot.Find(mesh.GroupCore, "Service", namespace, u.Hostname()) != nil
+	}
+	meant := has(r.origin.Namespace) || has(t.in.Workload.Namespace)
+	k.ShortName = meant && !has(t.mesh.rootNamespace) && !has(defaultRootNamespace)
 	return k
 }
 

@@ -187,6 +187,33 @@ spec: {template: {spec: {containers: [{name: discovery, image: pilot, env: [` + 
 	}
 }
 
+func TestTheControlPlaneResolvesShortNamesInItsOwnNamespaceAlone(t *testing.T) {
+	service := func(namespace string) string {
+		return "apiVersion: v1\nkind: Service\nmetadata: {name: idp, namespace: " + namespace + "}\nspec: {ports: [{port: 80}]}"
+	}
+	for _, c := range []struct {
+		name, uri string
+		services  []string
+		short     bool
+	}{
+		{"a Service of the policy's namespace", "http://idp/keys", []string{service("foo")}, true},
+		{"with a port", "http://idp:8080/keys", []string{service("foo")}, true},
+		{"one of istiod's too", "http://idp/keys", []string{service("foo"), service("istio-system")}, false},
+		{"in full", "http://idp.foo.svc.cluster.local/keys", []string{service("foo")}, false},
+		{"with the namespace", "http://idp.foo/keys", []string{service("foo")}, false},
+		{"a name that is no Service's", "http://idp/keys", []string{service("bar")}, false},
+		{"an address", "http://[::1]/keys", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := snapshot(t, append(c.services, httpbin, requestAuthn("r", "{issuer: i, jwksUri: '"+c.uri+"'}"))...)
+			res := translate(t, Input{Snapshot: s, Workload: workload(t, s, "deploy/httpbin", "foo"), Port: 8080})
+			if got := jwtAuthn(res.Proxy).Providers[0].Keys; got.ShortName != c.short {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
 func TestAnObjectThatCannotBeReadIsAGap(t *testing.T) {
 	broken := "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: foo, uid: \"1\"}\nspec: {rules: 7}\n"
 	s, err := trySnapshot(httpbin, broken)

@@ -140,10 +140,10 @@ func TestTheFAQsObjectsAndOursMeanTheSame(t *testing.T) {
 			Namespace: "istio-system", Where: scaffold.Where{Target: mesh.Target{Type: mesh.TypeDeployment, Name: "istio-ingressgateway"}},
 			Issuers: []scaffold.Issuer{inline}, SkipPaths: []string{"/productpage"},
 		}, mesh.Target{Type: mesh.TypeDeployment, Name: "istio-ingressgateway"}, "", "", ""},
-		{"keys inside", faqHTTPBin, faqURI("http://nginx-proxy/get_jwks"), scaffold.Intent{
+		{"keys inside", faqHTTPBin, faqURI("http://nginx-proxy.foo.svc.cluster.local/get_jwks"), scaffold.Intent{
 			Namespace: "foo", Where: scaffold.Where{Target: mesh.Target{Type: mesh.TypeDeployment, Name: "httpbin"}},
 			Issuers: []scaffold.Issuer{uri("http://nginx-proxy/get_jwks")}, Open: true,
-		}, mesh.Target{Type: mesh.TypeDeployment, Name: "httpbin"}, "http://nginx-proxy/get_jwks", "http://nginx-proxy.foo.svc.cluster.local/get_jwks", ""},
+		}, mesh.Target{Type: mesh.TypeDeployment, Name: "httpbin"}, "http://nginx-proxy.foo.svc.cluster.local/get_jwks", "http://nginx-proxy.foo.svc.cluster.local/get_jwks", ""},
 		{"keys outside", faqHTTPBin, faqURI("https://jwks.example.com/keys") + faqEntry, scaffold.Intent{
 			Namespace: "foo", Where: scaffold.Where{Target: mesh.Target{Type: mesh.TypeDeployment, Name: "httpbin"}}, Fetcher: scaffold.ByEnvoy,
 			Issuers: []scaffold.Issuer{uri("https://jwks.example.com/keys", "203.0.113.7")}, Open: true,

@@ -33,9 +33,9 @@ type Intent struct {
 	Caller     Caller
 	// Keys are the key sets that the user gives.
 	Keys []KeyFile
-	// EveryKeySet, where it is set, stands in for the keys of every rule: for tables of
-	// what policies do, with tokens that were made for them.
-	EveryKeySet []byte
+	// Verifies, where it is not nil, stands in for the keys of every rule: whether they
+	// verify a token. It is for tables of what policies do, with tokens made for them.
+	Verifies *bool
 	// RemoteJWKS and Complete are those of istio.Input.
 	RemoteJWKS istio.JWKSMode
 	Complete   bool

@@ -19,15 +19,19 @@ type KeyFile struct {
 	Document []byte
 }
 
-// keysFor are the keys of each provider: one set that stands in for all, or their own.
+// keysFor are the keys of each provider: its own, or what stands in for all.
 func keysFor(in Intent, p *envoy.Proxy, istiod version.Version) (envoy.Keys, []Finding) {
-	if in.EveryKeySet == nil {
+	if in.Verifies == nil {
 		return resolveKeys(p, in.Keys, istiod)
 	}
-	set, status := jwks.Parse(in.EveryKeySet)
+	every := envoy.KeySet{Vouched: true}
+	if !*in.Verifies {
+		every = envoy.KeySet{}
+		every.Set, _ = jwks.Parse(jwks.PublicOnlyPlaceholder()) // a key that nobody signs with
+	}
 	keys := envoy.Keys{}
 	for _, prov := range providers(p) {
-		keys[prov.Keys] = envoy.KeySet{Set: set, Refused: status}
+		keys[prov.Keys] = every
 	}
 	return keys, nil
 }

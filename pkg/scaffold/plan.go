@@ -164,7 +164,7 @@ func (p *planner) remarks() {
 		}
 	}
 	if len(p.exempt()) > 0 {
-		p.note("a bad token is refused on every path: tokens are checked before any policy sees the path")
+		p.note("a bad token is refused on every path: tokens are checked before any DENY or ALLOW policy sees the path")
 	}
 }
 

@@ -1,8 +1,6 @@
 package scaffold
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -289,13 +287,14 @@ func (q *question) ask(s subject, caller string) (Table, bool, error) {
 func (q *question) answer(snap *mesh.Snapshot, s subject, p Probe, caller string) (string, error) {
 	in := diagnose.Intent{
 		Target: s.Target, Namespace: s.Namespace, Port: diagnose.Port{Number: s.Port}, Host: s.Host,
-		Method: p.Method, Path: p.Path, Headers: slices.Clone(p.Headers), Time: q.j.Time, EveryKeySet: testKeys(),
+		Method: p.Method, Path: p.Path, Headers: slices.Clone(p.Headers), Time: q.j.Time,
 	}
 	if !q.j.Plan.Version.IsZero() && q.j.Plan.VersionFrom == "flag" {
 		in.IstiodVersion, in.ProxyVersion = q.j.Plan.Version.String(), q.j.Plan.Version.String()
 	}
 	in.Caller.Principal = caller
-	if !p.Token.None {
+	if verifies := !p.Token.Bad; !p.Token.None {
+		in.Verifies = &verifies
 		PutToken(&in.Path, &in.Headers, p.Token.Issuer, testToken(p.Token, q.j.Time))
 	}
 	d, err := diagnose.Run(in, snap)
@@ -440,23 +439,9 @@ func PutToken(path *string, headers *[]envoy.Header, i Issuer, token string) {
 	}
 }
 
-// testSecret signs the tokens of the table. It is no secret: it stands in for the
-// issuers' keys, whose private halves nobody here has.
-const testSecret = "kubectl-asmjwt scaffold: in the place of an issuer's key"
-
-// testKeys is the key set that stands in for every other.
-func testKeys() []byte {
-	return fmt.Appendf(nil, `{"keys":[{"kty":"oct","k":%q}]}`, base64.RawURLEncoding.EncodeToString([]byte(testSecret)))
-}
-
-// testToken mints a token that the test keys verify, unless it is a bad one.
+// testToken is a token of the table. Nobody signs it: whether it verifies is said besides,
+// since nobody here has the issuers' private keys. RS256 is what every version takes.
 func testToken(t Token, now int64) string {
 	encode := base64.RawURLEncoding.EncodeToString
-	signed := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode([]byte(t.Payload(now)))
-	mac := hmac.New(sha256.New, []byte(testSecret))
-	if t.Bad {
-		mac = hmac.New(sha256.New, []byte("somebody else"))
-	}
-	mac.Write([]byte(signed))
-	return signed + "." + encode(mac.Sum(nil))
+	return encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode([]byte(t.Payload(now))) + "." + encode([]byte("no signature"))
 }

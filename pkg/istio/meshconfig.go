@@ -11,6 +11,9 @@ import (
 	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
 )
 
+// annotationProxyConfig puts settings of a pod over those of the mesh.
+const annotationProxyConfig = "proxy.istio.io/config"
+
 const (
 	defaultTrustDomain   = "cluster.local"
 	defaultRootNamespace = "istio-system"
@@ -126,6 +129,15 @@ func (m *meshSettings) assumptions() []Assumption {
 	return out
 }
 
+// inboundPort is the port that connections are redirected to.
+func (m *meshSettings) inboundPort() int {
+	const usual = 15006
+	if n := m.config.GetProxyInboundListenPort(); n != 0 {
+		return int(n)
+	}
+	return usual
+}
+
 func (m *meshSettings) trustDomains() []string {
 	return append([]string{m.trustDomain}, m.config.GetTrustDomainAliases()...)
 }
@@ -136,7 +148,7 @@ func (m *meshSettings) trustDomains() []string {
 // (Istio pkg/config/mesh/mesh.go:MergeProxyConfig).
 func (m *meshSettings) proxyConfig(annotations map[string]string) (*meshapi.ProxyConfig, error) {
 	base := m.config.GetDefaultConfig()
-	text := annotations["proxy.istio.io/config"]
+	text := annotations[annotationProxyConfig]
 	if text == "" {
 		return base, nil
 	}

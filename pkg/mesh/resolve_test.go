@@ -37,6 +37,11 @@ func groups(ws []Workload) string {
 	return strings.Join(out, "\n")
 }
 
+// made are the labels that the injector gives the pods of a template.
+func made(name string) string {
+	return " security.istio.io/tlsMode:istio service.istio.io/canonical-name:" + name + " service.istio.io/canonical-revision:latest"
+}
+
 func TestResolve_FindsThePodsOfATargetInGroups(t *testing.T) {
 	const (
 		v1 = "[web-5d8f9c7b6-aaaaa] sa=default 1.26.0 map[app:web version:v1]"
@@ -47,10 +52,10 @@ func TestResolve_FindsThePodsOfATargetInGroups(t *testing.T) {
 		{"cluster.yaml", "rs/web-5d8f9c7b6", "shop", "ReplicaSet shop/web-5d8f9c7b6 " + v1},
 		{"cluster.yaml", "pod/web-5d8f9c7b6-aaaaa", "shop", "Pod shop/web-5d8f9c7b6-aaaaa " + v1},
 		{"cluster.yaml", "svc/web", "shop", "Deployment shop/web " + v2 + "\nPod shop/stranger [stranger] sa=default no proxy map[app:web version:v2]"},
-		{"rendered.yaml", "deploy/web", "default", "Deployment default/web [] sa=default no proxy map[app:web] template"},
+		{"rendered.yaml", "deploy/web", "default", "Deployment default/web [] sa=default no proxy map[app:web" + made("web") + "] template"},
 		{"rendered.yaml", "sts/db", "default", "StatefulSet default/db [] sa=old-spelling no proxy map[app:db tier:data] template"},
-		{"rendered.yaml", "cj/nightly", "default", "CronJob default/nightly [] sa=default no proxy map[job:nightly] template"},
-		{"rendered.yaml", "svc/web", "default", "Deployment default/web [] sa=default no proxy map[app:web] template"},
+		{"rendered.yaml", "cj/nightly", "default", "CronJob default/nightly [] sa=default no proxy map[job:nightly" + made("nightly") + "] template"},
+		{"rendered.yaml", "svc/web", "default", "Deployment default/web [] sa=default no proxy map[app:web" + made("web") + "] template"},
 		{"rendered.yaml", "istiogateway/ingressgateway", "default", "Deployment default/istio-ingressgateway [] sa=default 1.27.0 map[istio:ingressgateway] template"},
 		{"rendered.yaml", "gateway/public", "default", "Pod default/public-istio-1 [public-istio-1] sa=default 1.27.0 map[gateway.networking.k8s.io/gateway-name:public]"},
 	} {

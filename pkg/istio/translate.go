@@ -292,8 +292,7 @@ func xfccMode(d meshapi.ForwardClientCertDetails) envoy.ForwardClientCert {
 // trustPrefixes are what a client's URI SAN must begin with
 // (Istio pilot/pkg/networking/plugin/authn/util.go:TrustDomainsForValidation).
 func (t *translation) trustPrefixes() []string {
-	if value, source, _ := istiodEnv(t.in.Snapshot, t.mesh.rootNamespace, envAnyDomain); isTrue(value) {
-		t.assume(Assumption{envAnyDomain, "true", source})
+	if istiodSwitch(t.in.Snapshot, t.in.Workload, envAnyDomain, false) && t.istiodFlag(envAnyDomain, false) { // noted only where it is set
 		return nil
 	}
 	var out []string

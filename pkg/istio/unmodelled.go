@@ -212,11 +212,6 @@ func (t *translation) proxyConfigObject(o *mesh.Object) {
 	t.skip(o, "nothing that it sets has to do with the decision")
 }
 
-func isTrue(v string) bool {
-	b, err := strconv.ParseBool(v)
-	return err == nil && b
-}
-
 func (t *translation) fragmentDoubt(where string) {
 	t.fragments = &envoy.Missing{
 		What: "whether the proxy refuses a path with a fragment",

@@ -90,9 +90,14 @@ func allGateways(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) []g
 // the workload of, classic ones of other namespaces do not count
 // (Istio pilot/pkg/model/push_context.go:filterStrictGatewayMerging).
 func withoutStrangers(s *mesh.Snapshot, w mesh.Workload, classic, api []gatewayObject) []gatewayObject {
-	managed := slices.IndexFunc(api, func(g gatewayObject) bool { return g.api.managed(s, w) })
-	if managed >= 0 && istiodSwitch(s, w, envStrictMerging, true) {
-		classic = slices.DeleteFunc(classic, func(g gatewayObject) bool { return g.object.Namespace != api[managed].object.Namespace })
+	var managed []string
+	for _, g := range api {
+		if g.api.managed(s, w) {
+			managed = append(managed, g.object.Namespace)
+		}
+	}
+	if managed != nil && istiodSwitch(s, w, envStrictMerging, true) {
+		classic = slices.DeleteFunc(classic, func(g gatewayObject) bool { return !slices.Contains(managed, g.object.Namespace) })
 	}
 	return append(classic, api...)
 }

@@ -1,7 +1,9 @@
 package istio
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
@@ -13,6 +15,7 @@ const (
 	controllerGateway = "istio.io/gateway-controller"
 	classGateway      = "istio"
 	classRemote       = "istio-remote"
+	kindGateway       = "Gateway"
 )
 
 // classed says what a Gateway's class makes of it: one of Istio's, one that Istio makes
@@ -38,6 +41,58 @@ func (g *apiGateway) classed(s *mesh.Snapshot) sight {
 		return unseen
 	}
 	return unsure
+}
+
+// sets are the ListenerSets that add listeners to the Gateway, in the order in which they
+// win over each other, each as the Gateway with its listeners alone
+// (pilot/pkg/config/kube/gateway/gateway_collection.go:ListenerSetCollection).
+func (g *apiGateway) sets(s *mesh.Snapshot) []*apiGateway {
+	var out []*apiGateway
+	for _, o := range s.Kind(mesh.GroupGateway, "ListenerSet") {
+		var spec struct {
+			ParentRef struct {
+				Group     *string `json:"group"`
+				Kind      *string `json:"kind"`
+				Namespace string  `json:"namespace"`
+				Name      string  `json:"name"`
+			} `json:"parentRef"`
+			Listeners []apiListener `json:"listeners"`
+		}
+		if o.DecodeSpec(&spec) != nil {
+			continue
+		}
+		p, namespace := spec.ParentRef, o.Namespace
+		if p.Namespace != "" {
+			namespace = p.Namespace
+		}
+		if (p.Group == nil || *p.Group == mesh.GroupGateway) && (p.Kind == nil || *p.Kind == kindGateway) &&
+			p.Name == g.object.Name && namespace == g.object.Namespace && g.letsIn(s, o.Namespace) {
+			set := &apiGateway{object: o, Spec: g.Spec}
+			set.Spec.Listeners = spec.Listeners
+			out = append(out, set)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *apiGateway) int {
+		return cmp.Or(cmp.Compare(a.object.Age(), b.object.Age()), strings.Compare(a.object.Namespace+"/"+a.object.Name, b.object.Namespace+"/"+b.object.Name))
+	})
+	return out
+}
+
+// letsIn reports whether ListenerSets of a namespace may add listeners; without a word,
+// none may (gatewaycommon: NamespaceAcceptedByAllowListeners).
+func (g *apiGateway) letsIn(s *mesh.Snapshot, namespace string) bool {
+	if g.Spec.AllowedListeners == nil || g.Spec.AllowedListeners.Namespaces == nil {
+		return false
+	}
+	switch n := g.Spec.AllowedListeners.Namespaces; n.From {
+	case "All":
+		return true
+	case "Same":
+		return namespace == g.object.Namespace
+	case "", "Selector":
+		return n.Selector != nil && s.Find(mesh.GroupCore, "Namespace", "", namespace) != nil && mesh.LabelSelectorMatches(n.Selector, labelsOf(s, namespace))
+	}
+	return false
 }
 
 // doubtClasses notes the Gateways of the workload of which it is not known whether their
@@ -130,7 +185,7 @@ func (g *apiGateway) mayRead(s *mesh.Snapshot, r objectRef) bool {
 		}
 		from, to := false, false
 		for _, f := range spec.From {
-			from = from || f.Group == mesh.GroupGateway && f.Kind == "Gateway" && f.Namespace == g.object.Namespace
+			from = from || f.Group == mesh.GroupGateway && f.Kind == g.object.Kind && f.Namespace == g.object.Namespace
 		}
 		for _, t := range spec.To {
 			to = to || (t.Group == "" || t.Group == "core") && (r.is(t.Kind)) && (t.Name == "" || t.Name == r.Name)

@@ -45,6 +45,7 @@ func (t *translation) peerAuthentication(port int) peerMode {
 			ok, why := t.selected(spec.GetSelector())
 			t.consider(o, ok, why)
 			if !ok {
+				t.byPlace(o, spec.GetSelector(), mayClose)
 				continue
 			}
 			t.newerPeerAuthentication(o)

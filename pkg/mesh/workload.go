@@ -112,3 +112,14 @@ func LabelSelectorMatches(selector *LabelSelector, have map[string]string) bool 
 	s, err := metav1.LabelSelectorAsSelector(selector)
 	return err == nil && s.Matches(labels.Set(have))
 }
+
+// ValidLabelSelector reports whether a selector can be read.
+func ValidLabelSelector(selector *LabelSelector) bool {
+	_, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil
+}
+
+// LabelRequirement is an expression of a selector.
+func LabelRequirement(key, operator string, values []string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: key, Operator: metav1.LabelSelectorOperator(operator), Values: values}
+}

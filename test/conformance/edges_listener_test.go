@@ -48,6 +48,10 @@ func listenerEdges() []edge {
 	route := func(kind, spec string) string {
 		return object("gateway.networking.k8s.io/v1", kind, "r", "{parentRefs: [{name: edge}], "+spec+"}")
 	}
+	const http9 = "{name: a, port: 9090, protocol: HTTP}"
+	set := func(namespace, name, listeners string) string {
+		return in(namespace, object("gateway.networking.k8s.io/v1", "ListenerSet", name, "{parentRef: {name: edge, namespace: foo}, listeners: ["+listeners+"]}"))
+	}
 	classic := func(selector, server string) string {
 		return object("networking.istio.io/v1", "Gateway", "g", "{selector: {"+selector+"}, servers: ["+server+"]}")
 	}
@@ -131,6 +135,18 @@ func listenerEdges() []edge {
 		{"TCP that takes HTTP routes alone", []string{gatewayOf("edge", class, "", "", "{name: a, port: 8080, protocol: TCP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}"), route("TCPRoute", backend), httpbin}, "", 0, plaintext},
 		{"a namespace by its label", []string{gatewayOf("edge", class, "", "", "{name: a, port: 8080, protocol: TCP, allowedRoutes: {namespaces: {from: Selector, selector: {matchExpressions: [{key: team, operator: In, values: [red]}]}}}}"),
 			"apiVersion: v1\nkind: Namespace\nmetadata: {name: bar, labels: {team: blue}}", in("bar", object("gateway.networking.k8s.io/v1", "TCPRoute", "r", "{parentRefs: [{name: edge, namespace: foo}], "+backend+"}")), in("bar", httpbin)}, "", 0, plaintext},
+		{"a set of listeners", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Same}}", http), set("foo", "s", http9)}, "", 9090, plaintext},
+		{"a set of listeners that may not", []string{gatewayOf("edge", class, "", "", http), set("foo", "s", http9)}, "", 9090, plaintext},
+		{"a set of listeners of another namespace", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Same}}", http), set("bar", "s", http9)}, "", 9090, plaintext},
+		{"a set of listeners of any namespace", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: All}}", http), set("bar", "s", http9)}, "", 9090, plaintext},
+		{"a set of listeners of a namespace by its label", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Selector, selector: {matchLabels: {team: red}}}}", http),
+			"apiVersion: v1\nkind: Namespace\nmetadata: {name: bar, labels: {team: red}}", set("bar", "s", http9)}, "", 9090, plaintext},
+		{"a set of listeners of a namespace that is not there", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Selector, selector: {}}}", http), set("bar", "s", http9)}, "", 9090, plaintext},
+		{"a set whose listener the Gateway has", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Same}}", https(cert)), set("foo", "s", http)}, "", 0, secure},
+		{"two sets with one listener", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Same}}", http), set("foo", "b", http9), created(1, strings.Replace(set("foo", "a", "{name: a, port: 9090, protocol: HTTPS, tls: {"+cert+"}}"), "9090, protocol: HTTPS", "9090, protocol: HTTPS", 1))}, "", 9090, secure},
+		{"a set with bytes and a route", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Same}}", http), set("foo", "s", "{name: a, port: 9090, protocol: TCP}"), strings.Replace(route("TCPRoute", backend), "{name: edge}", "{kind: ListenerSet, name: s}", 1), httpbin}, "", 9090, plaintext},
+		{"a set with bytes and a route of the Gateway", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: Same}}", http), set("foo", "s", "{name: a, port: 9090, protocol: TCP}"), route("TCPRoute", backend), httpbin}, "", 9090, plaintext},
+		{"a set and a classic Gateway of its namespace", []string{gatewayOf("edge", class, "", ", allowedListeners: {namespaces: {from: All}}", http), set("bar", "s", "{name: a, port: 9091, protocol: HTTP}"), in("bar", classic("gateway.networking.k8s.io/gateway-name: edge", "{port: {number: 9090, name: h, protocol: HTTP}, hosts: ['*']}"))}, "", 9090, plaintext},
 		{"a VirtualService for it", []string{gatewayOf("edge", class, "", "", "{name: a, port: 8080, protocol: TCP}"), virtualService("v", "{hosts: ['*'], gateways: [edge], tcp: [{route: [{destination: {host: httpbin}}]}]}"), httpbin}, "", 0, plaintext},
 	} {
 		for i, r := range m.reqs {

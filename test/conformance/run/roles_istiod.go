@@ -158,6 +158,15 @@ func secretsFor(objects []runtime.Object, own *leaf) []runtime.Object {
 		}
 	}
 	for _, o := range objects {
+		if set, ok := o.(*gatewayv1.ListenerSet); ok {
+			for _, l := range set.Spec.Listeners {
+				if l.TLS != nil {
+					for _, ref := range l.TLS.CertificateRefs {
+						add(ptr.OrDefault((*string)(ref.Namespace), set.Namespace), string(ref.Name))
+					}
+				}
+			}
+		}
 		gw, ok := o.(*gatewayv1.Gateway)
 		if !ok {
 			continue

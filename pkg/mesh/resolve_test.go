@@ -176,6 +176,19 @@ func TestWorkload_KeepsWhatThePodSays(t *testing.T) {
 	}
 }
 
+func TestPortByName_LooksIntoContainersAndThenIntoNativeSidecars(t *testing.T) {
+	port := func(n int) []ContainerPort { return []ContainerPort{{Name: "web", Number: n, Protocol: "TCP"}} }
+	ends, native, app := Container{Init: true, Ports: port(1)}, Container{Init: true, RestartPolicy: "Always", Ports: port(2)}, Container{Ports: port(3)}
+	for _, tc := range []struct {
+		containers []Container
+		want       int
+	}{{[]Container{ends, native, app}, 3}, {[]Container{ends, native}, 2}, {[]Container{ends}, 0}} {
+		if n, found := (Workload{Containers: tc.containers}).PortByName("web", "TCP"); n != tc.want || found != (tc.want != 0) {
+			t.Errorf("%d %v, want %d", n, found, tc.want)
+		}
+	}
+}
+
 func TestServicesOf_ResolvesPortsForTheWorkload(t *testing.T) {
 	s := fixture(t, "cluster.yaml", "")
 	ws, err := s.Resolve(Target{TypeDeployment, "web"}, "shop")
@@ -226,18 +239,23 @@ func TestInjectionEnabled_FollowsTheWebhooks(t *testing.T) {
 		{"a pod that refuses", map[string]string{"istio-injection": "enabled"}, map[string]string{labelInject: "false"}, nil, false, false, true},
 		{"a pod that refuses by annotation", nil, nil, map[string]string{labelInject: "false"}, false, false, true},
 		{"a label that overrules the annotation", map[string]string{"istio-injection": "enabled"}, map[string]string{labelInject: "true"}, map[string]string{labelInject: "false"}, false, true, true},
+		{"a namespace of Kubernetes' own", map[string]string{"istio-injection": "enabled"}, nil, nil, false, false, true},
 		{"a pod in the host's network", map[string]string{"istio-injection": "enabled"}, nil, nil, true, false, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var objects []*Object
+			namespace := "foo"
+			if strings.Contains(tc.name, "Kubernetes' own") {
+				namespace = "kube-system"
+			}
 			if tc.namespace != nil {
-				objects = append(objects, &Object{APIVersion: "v1", Kind: "Namespace", Name: "foo", Labels: tc.namespace})
+				objects = append(objects, &Object{APIVersion: "v1", Kind: "Namespace", Name: namespace, Labels: tc.namespace})
 			}
 			s, err := NewSnapshot(objects, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			enabled, known, why := s.InjectionEnabled(Workload{Namespace: "foo", Labels: tc.labels, Annotations: tc.annotations, HostNetwork: tc.host})
+			enabled, known, why := s.InjectionEnabled(Workload{Namespace: namespace, Labels: tc.labels, Annotations: tc.annotations, HostNetwork: tc.host})
 			if enabled != tc.enabled || known != tc.known || why == "" {
 				t.Errorf("%v %v: %s", enabled, known, why)
 			}

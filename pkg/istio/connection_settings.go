@@ -10,8 +10,6 @@ import (
 	"github.com/asmjwt/kubectl-asmjwt/pkg/version"
 )
 
-type connectionSettings = meshapi.ProxyConfig_ConnectionSettings
-
 // connectionSettings puts those of the proxy's configuration over what pathNormalization
 // says (Istio pilot/pkg/networking/core/connection_settings.go:resolveConnectionSettings
 // and applyConnectionSettingsToHCM).

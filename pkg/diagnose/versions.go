@@ -74,8 +74,11 @@ func unmodelled(d *Diagnosis, res *istio.Result) {
 		return
 	}
 	by, field := "the annotation "+res.Bypassed, `metadata.annotations["`+res.Bypassed+`"]`
-	if res.Bypassed == istio.BypassedBySetting {
+	switch res.Bypassed {
+	case istio.BypassedBySetting:
 		by, field = "the proxy's interceptionMode NONE, since no Sidecar names the port", ""
+	case istio.BypassedByItself:
+		by, field = "a rule of istio-init for the proxy's own ports of status and metrics", ""
 	}
 	d.Because = "nothing is enforced: connections to the port do not pass the proxy, by " + by
 	d.Summary, d.Code = "nothing is enforced: the port does not pass the proxy", diag.NoProxy

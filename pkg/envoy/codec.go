@@ -132,7 +132,7 @@ func (s *state) decodeHTTP1(cm *ConnectionManager) *rejection {
 	if rej := s.tooMuchHTTP1(); rej != nil {
 		return rej
 	}
-	if rej := s.headersHTTP1(); rej != nil {
+	if rej := s.headersHTTP1(cm); rej != nil {
 		return rej
 	}
 	connection := ""
@@ -157,8 +157,8 @@ func (s *state) decodeHTTP1(cm *ConnectionManager) *rejection {
 
 // headersHTTP1 takes the header lines, which are trimmed, and merged where Envoy keeps
 // one entry for a name; the entries are what is counted.
-func (s *state) headersHTTP1() *rejection {
-	badValue := false
+func (s *state) headersHTTP1(cm *ConnectionManager) *rejection {
+	badValue, underscore := false, false
 	for i := range s.req.Headers {
 		h := &s.req.Headers[i]
 		name, valid := headerName(h.Name)
@@ -174,10 +174,17 @@ func (s *state) headersHTTP1() *rejection {
 			s.authority += value
 			continue
 		}
+		if cm.Underscores != AllowUnderscores && strings.Contains(name, "_") {
+			underscore = true
+			continue
+		}
 		s.headers.add(name, value)
 	}
 	if badValue {
 		return badRequest("http1.invalid_characters", "a header value has a control character")
+	}
+	if underscore && cm.Underscores == RejectUnderscores {
+		return badRequest("http1.unexpected_underscore", "a header name has an underscore")
 	}
 	if entries := len(s.headers); entries > maxHeaderLines || entries == maxHeaderLines && s.authority != "" {
 		return s.tooLarge("http1.too_many_headers", "there are more than 100 headers")

@@ -35,7 +35,7 @@ func (s *state) tooMuchHTTP2() *rejection {
 	return nil
 }
 
-func (s *state) decodeHTTP2(*ConnectionManager) *rejection {
+func (s *state) decodeHTTP2(cm *ConnectionManager) *rejection {
 	reset := &rejection{reset: true, details: "http2.invalid.header.field"}
 	s.hasPath = s.path != "" || s.method != methodConnect
 	switch {
@@ -58,6 +58,12 @@ func (s *state) decodeHTTP2(*ConnectionManager) *rejection {
 		if !validHeaderName(name) || hasControl(h.Value) {
 			reset.note = "a header name or value is not one of HTTP/2"
 			return reset
+		}
+		if cm.Underscores != AllowUnderscores && strings.Contains(name, "_") {
+			if cm.Underscores == DropUnderscores {
+				continue
+			}
+			return &rejection{reset: true, details: "http2.unexpected_underscore", note: "a header name has an underscore"}
 		}
 		switch name {
 		case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":

@@ -134,6 +134,16 @@ const (
 	RejectEscapedSlashes
 )
 
+// Underscores is what happens to a header with an underscore in its name.
+type Underscores uint8
+
+// The actions of headers_with_underscores_action.
+const (
+	AllowUnderscores Underscores = iota
+	RejectUnderscores
+	DropUnderscores
+)
+
 // ForwardClientCert is what happens to x-forwarded-client-cert.
 type ForwardClientCert uint8
 
@@ -151,6 +161,7 @@ type ConnectionManager struct {
 	NormalizePath     bool
 	MergeSlashes      bool
 	EscapedSlashes    EscapedSlashes
+	Underscores       Underscores
 	UseRemoteAddress  bool
 	TrustedHops       uint32
 	SkipXFFAppend     bool

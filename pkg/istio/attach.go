@@ -7,6 +7,7 @@ import (
 	securityapi "istio.io/api/security/v1beta1"
 	typeapi "istio.io/api/type/v1beta1"
 
+	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/version"
@@ -40,6 +41,34 @@ func (t *translation) selected(s *typeapi.WorkloadSelector) (bool, string) {
 	return true, ""
 }
 
+// placeLabels are those that istiod gives a proxy besides its pod's: where it runs
+// (Istio pilot/pkg/serviceregistry/util/label/label.go:AugmentLabels). Nobody writes them.
+var placeLabels = map[string]bool{
+	"topology.kubernetes.io/region": true, "topology.kubernetes.io/zone": true, "topology.istio.io/subzone": true,
+	"topology.istio.io/cluster": true, "topology.istio.io/network": true, "kubernetes.io/hostname": true,
+}
+
+// byPlace notes an object whose selector wants labels of where the pods run, which are
+// not known, and nothing else that they do not have.
+func (t *translation) byPlace(o *mesh.Object, s *typeapi.WorkloadSelector, may []envoy.Verdict) {
+	key := ""
+	for _, k := range sortedKeys(s.GetMatchLabels()) {
+		got, has := t.in.Workload.Labels[k]
+		switch {
+		case !has && placeLabels[k]:
+			key = k
+		case got != s.GetMatchLabels()[k] || !has:
+			return
+		}
+	}
+	if key != "" {
+		t.changed(origin.Origin{Ref: o.Ref(), Field: "spec.selector"}, &envoy.Missing{
+			What: "whether the proxy has the label " + key + " that " + o.Ref().String() + " selects by", Why: "istiod adds it by where the pods run",
+			Hint: "look at the proxy's config_dump",
+		}, may)
+	}
+}
+
 // namespaces are those whose policies can reach the workload, each once: those that
 // are given, and that of the Service that a waypoint is asked for.
 func (t *translation) namespaces(first, second string) []string {
@@ -63,6 +92,9 @@ func (t *translation) authzPolicies() []authzPolicy {
 	for _, ns := range t.namespaces(t.mesh.rootNamespace, t.in.Workload.Namespace) {
 		for _, o := range t.in.Snapshot.InNamespace(mesh.GroupSecurity, "AuthorizationPolicy", ns) {
 			if why := t.forOthers(o); why != "" {
+				if labels, ok := o.PlainSelector(); ok {
+					t.byPlace(o, &typeapi.WorkloadSelector{MatchLabels: labels}, mayDeny)
+				}
 				t.consider(o, false, why)
 				continue
 			}
@@ -73,6 +105,9 @@ func (t *translation) authzPolicies() []authzPolicy {
 			}
 			ok, why := t.attached(o, spec)
 			t.consider(o, ok, why)
+			if !ok {
+				t.placed(o, spec, mayDeny)
+			}
 			if ok {
 				out = append(out, authzPolicy{
 					object: o, spec: spec, dryRun: isDryRun(o) && !t.planes.lacks(version.DryRun),
@@ -85,6 +120,16 @@ func (t *translation) authzPolicies() []authzPolicy {
 		t.elsewhere("AuthorizationPolicy")
 	}
 	return out
+}
+
+// placed is byPlace for what heeds its selector at this proxy.
+func (t *translation) placed(o *mesh.Object, p targetable, may []envoy.Verdict) {
+	_, isGateway := t.in.Workload.Labels[gatewayNameLabel]
+	refs, _ := t.refs(p)
+	if len(refs) > 0 || isGateway && t.proxy.Role == envoy.RoleWaypoint && !t.atTunnel {
+		return
+	}
+	t.byPlace(o, p.GetSelector(), may)
 }
 
 // forOthers says of a policy why it is for other pods, as far as its selector alone

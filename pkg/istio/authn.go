@@ -37,6 +37,7 @@ func (t *translation) jwtRules() []jwtRule {
 			ok, why := t.attached(o, spec)
 			t.consider(o, ok, why)
 			if !ok {
+				t.placed(o, spec, may401)
 				continue
 			}
 			required := requiredRules(o)

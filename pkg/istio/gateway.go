@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	netapi "istio.io/api/networking/v1alpha3"
 
@@ -34,9 +35,9 @@ type gatewayObject struct {
 // listener is the proxy's port for a server's; none where a Gateway of the Gateway
 // API names a port that its Service does not have
 // (Istio pilot/pkg/model/gateway.go:resolvePorts).
-func (g gatewayObject) listeners(number int, services []mesh.Service) []int {
+func (g gatewayObject) listeners(number int, targets []workloadPort) []int {
 	if g.api == nil {
-		return []int{resolvePort(number, services)}
+		return []int{resolvePort(number, targets)}
 	}
 	if len(g.behind) == 0 {
 		return []int{number}
@@ -57,9 +58,10 @@ func (g gatewayObject) listeners(number int, services []mesh.Service) []int {
 // workloads of every namespace).
 func gatewaysOf(s *mesh.Snapshot, w mesh.Workload) []gatewayObject {
 	var out []gatewayObject
+	scoped := sync.OnceValue(func() bool { return istiodSwitch(s, w, envScopeGateway, false) })
 	for _, o := range s.Kind(mesh.GroupNetworking, "Gateway") {
 		spec := &netapi.Gateway{}
-		if o.DecodeSpec(spec) != nil || !mesh.SelectorMatches(spec.GetSelector(), w.Labels) {
+		if o.DecodeSpec(spec) != nil || !mesh.SelectorMatches(spec.GetSelector(), w.Labels) || o.Namespace != w.Namespace && scoped() {
 			continue
 		}
 		out = append(out, gatewayObject{object: o, spec: spec})
@@ -70,7 +72,7 @@ func gatewaysOf(s *mesh.Snapshot, w mesh.Workload) []gatewayObject {
 // allGateways are the classic Gateways that select the workload and the listeners of
 // those of the Gateway API, in istiod's order.
 func allGateways(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) []gatewayObject {
-	all := append(gatewaysOf(s, w), apiGatewaysOf(s, w, services)...)
+	all := withoutStrangers(s, w, gatewaysOf(s, w), apiGatewaysOf(s, w, services))
 	name := func(g gatewayObject) string {
 		if g.name != "" {
 			return g.name
@@ -84,27 +86,29 @@ func allGateways(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) []g
 	return all
 }
 
-func resolvePort(number int, services []mesh.Service) int {
-	for _, s := range byServiceAge(services) {
-		if _, off := s.Labels[labelNoTranslation]; off {
-			continue
+// withoutStrangers puts Gateways of both kinds together. Beside one that istiod has made
+// the workload of, classic ones of other namespaces do not count
+// (Istio pilot/pkg/model/push_context.go:filterStrictGatewayMerging).
+func withoutStrangers(s *mesh.Snapshot, w mesh.Workload, classic, api []gatewayObject) []gatewayObject {
+	var managed []string
+	for _, g := range api {
+		if g.api.managed(s, w) {
+			managed = append(managed, g.object.Namespace)
 		}
-		for _, p := range s.Ports {
-			if p.Port == number && p.TargetPort != 0 {
-				return p.TargetPort
-			}
+	}
+	if managed != nil && istiodSwitch(s, w, envStrictMerging, true) {
+		classic = slices.DeleteFunc(classic, func(g gatewayObject) bool { return !slices.Contains(managed, g.object.Namespace) })
+	}
+	return append(classic, api...)
+}
+
+func resolvePort(number int, targets []workloadPort) int {
+	for _, t := range targets {
+		if _, off := t.service.Labels[labelNoTranslation]; t.port.Port == number && !off {
+			return t.number
 		}
 	}
 	return number
-}
-
-// byServiceAge are Services of one namespace in istiod's order.
-func byServiceAge(services []mesh.Service) []mesh.Service {
-	out := slices.Clone(services)
-	slices.SortStableFunc(out, func(a, b mesh.Service) int {
-		return cmp.Or(cmp.Compare(a.Age(), b.Age()), strings.Compare(a.Name, b.Name))
-	})
-	return out
 }
 
 func isTLSProtocol(p string) bool {
@@ -135,6 +139,7 @@ func (t *translation) gateway() error {
 	if err != nil {
 		return err
 	}
+	t.doubtClasses(services)
 	var port *gatewayPort
 	for _, p := range gatewayPorts(t.in.Snapshot, t.in.Workload, services) {
 		if p.listener == t.in.Port {
@@ -161,6 +166,9 @@ func (t *translation) gateway() error {
 			continue // all plain servers of a port share one chain
 		}
 		plain = plain || s.plain
+		if pins := s.GetTls(); len(pins.GetVerifyCertificateSpki())+len(pins.GetVerifyCertificateHash()) > 0 {
+			t.changed(s.origin.At("tls"), pinned, mayClose)
+		}
 		chains, open := t.serverChains(s, taken)
 		for _, c := range chains {
 			c.Name = fmt.Sprintf("0.0.0.0_%d", port.listener)
@@ -173,13 +181,41 @@ func (t *translation) gateway() error {
 			case !open:
 				c.TCP = tcp
 			}
-			if t.proxy.Refused == nil && s.of.api == nil && slices.ContainsFunc(t.proxy.Chains, func(had envoy.Chain) bool { return overlap(had.Match, c.Match) }) {
-				t.proxy.Refused = &envoy.Refusal{Origin: s.origin, Reason: "two servers of the listener take the same connections"}
+			if why := t.refused(s, c); why != "" && t.proxy.Refused == nil {
+				t.proxy.Refused = &envoy.Refusal{Origin: s.origin, Reason: why}
 			}
 			t.proxy.Chains = append(t.proxy.Chains, c)
 		}
 	}
 	return nil
+}
+
+var pinned = &envoy.Missing{
+	What: "whether the client's certificate is one that the server asks for", Why: "verifyCertificateSpki or verifyCertificateHash names it by its digest",
+	Hint: "send a request with that certificate",
+}
+
+// refused says why Envoy refuses the listener with one more chain; empty if it does not.
+func (t *translation) refused(s gatewayServer, c envoy.Chain) string {
+	switch names := c.Match.ServerNames; {
+	case (s.of.api == nil || c.TLS != nil) && slices.ContainsFunc(t.proxy.Chains, func(had envoy.Chain) bool { return overlap(had.Match, c.Match) }):
+		return "two servers of the listener take the same connections"
+	case slices.ContainsFunc(names, func(n string) bool { return slices.Index(names, n) != lastIndex(names, n) }):
+		return "one match names the same server twice"
+	case s.GetTls().GetMode() == netapi.ServerTLSSettings_SIMPLE && len(s.GetTls().GetSubjectAltNames()) > 0 &&
+		(s.GetTls().GetCredentialName() != "" || len(s.GetTls().GetCredentialNames()) > 0) && c.TLS != nil:
+		return "subjectAltNames are compared, and mode SIMPLE brings nothing to verify certificates with"
+	}
+	return ""
+}
+
+func lastIndex(all []string, one string) int {
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i] == one {
+			return i
+		}
+	}
+	return -1
 }
 
 // overlap reports whether Envoy refuses two chains in one listener
@@ -204,8 +240,10 @@ func (t *translation) serverChains(s gatewayServer, taken map[string]bool) (chai
 	switch {
 	case serverProtocol(s.Server) == ProtocolHTTP:
 		return []envoy.Chain{c}, false
+	case s.GetTls().GetMode() == netapi.ServerTLSSettings_AUTO_PASSTHROUGH:
+		return t.passedThrough(s, c), true
 	case s.of.api == nil:
-		return t.byteChains(s, c, taken)
+		return t.byteChains(s, c, taken), false
 	}
 	return t.routedChains(s, c), false
 }
@@ -241,7 +279,9 @@ func serverTLS(s *netapi.ServerTLSSettings) *envoy.DownstreamTLS {
 	case netapi.ServerTLSSettings_MUTUAL, netapi.ServerTLSSettings_ISTIO_MUTUAL:
 		d.RequestClientCertificate, d.RequireClientCertificate = true, true
 	case netapi.ServerTLSSettings_OPTIONAL_MUTUAL:
-		d.RequestClientCertificate = true
+		// Envoy insists on a certificate whose names it is to compare
+		// (source/common/tls/cert_validator/default_validator.cc:initializeSslContexts).
+		d.RequestClientCertificate, d.RequireClientCertificate = true, len(d.Names) > 0
 	}
 	return d
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	netapi "istio.io/api/networking/v1alpha3"
 
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
@@ -143,13 +144,15 @@ func isTLSServer(s *netapi.Server) bool { return s.GetTls() != nil && !isPlainHT
 // a Service's port, which leads to the listener behind it.
 func gatewayPorts(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) []gatewayPort {
 	m := &merger{ports: map[int]*mergedPort{}}
+	targets := targetsOf(s, w, services)
 	for _, g := range allGateways(s, w, services) {
 		for i, sv := range g.spec.GetServers() {
 			if sv.GetPort() == nil {
 				continue
 			}
 			number := int(sv.GetPort().GetNumber())
-			for _, listener := range g.listeners(number, services) {
+			sv := withNamespaces(sv, g.object.Namespace)
+			for _, listener := range g.listeners(number, targets) {
 				m.add(listener, number, gatewayServer{sv, g.place(i), g, isPlainHTTP(sv)})
 			}
 		}
@@ -158,6 +161,27 @@ func gatewayPorts(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) []
 	for _, n := range sortedNumbers(m.ports) {
 		if !unprivileged(w) || n >= firstUnprivileged {
 			out = append(out, m.ports[n].gatewayPort)
+		}
+	}
+	return out
+}
+
+// withNamespaces writes out the namespaces of a server's hosts: "./" is the Gateway's own,
+// and "*/" says nothing (Istio pilot/pkg/model/gateway.go:sanitizeServerHostNamespace).
+func withNamespaces(s *netapi.Server, own string) *netapi.Server {
+	if !slices.ContainsFunc(s.GetHosts(), func(h string) bool { return strings.Contains(h, "/") }) {
+		return s
+	}
+	out := proto.Clone(s).(*netapi.Server)
+	for i, h := range s.GetHosts() {
+		switch namespace, host, given := strings.Cut(h, "/"); {
+		case h == "*/*":
+			out.Hosts = []string{"*"}
+			return out
+		case given && namespace == ".":
+			out.Hosts[i] = own + "/" + host
+		case given && namespace == "*":
+			out.Hosts[i] = host
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,17 +15,15 @@ import (
 // A classic server that carries bytes has chains only where a VirtualService has a
 // route for it (Istio pilot/pkg/networking/core/gateway.go:createGatewayTCPFilterChainOpts).
 
-// byteChains are the chains of such a server, without their filters. open says that
-// no policy is enforced on them.
-func (t *translation) byteChains(s gatewayServer, c envoy.Chain, taken map[string]bool) (chains []envoy.Chain, open bool) {
+// byteChains are the chains of such a server, without their filters.
+func (t *translation) byteChains(s gatewayServer, c envoy.Chain, taken map[string]bool) []envoy.Chain {
+	var chains []envoy.Chain
 	switch {
-	case s.GetTls().GetMode() == netapi.ServerTLSSettings_AUTO_PASSTHROUGH:
-		return t.passedThrough(s, c), true
 	case s.GetTls() == nil || c.TLS != nil:
 		for _, vs := range t.virtualServices(s) {
 			for _, tcp := range vs.GetTcp() {
-				if len(tcp.GetRoute()) > 0 && matchesAny(tcp.GetMatch(), s) {
-					return []envoy.Chain{c}, false
+				if len(tcp.GetRoute()) > 0 && matchesAny(tcp.GetMatch(), vs.namespace, s) {
+					return []envoy.Chain{c}
 				}
 			}
 		}
@@ -37,12 +36,12 @@ func (t *translation) byteChains(s gatewayServer, c envoy.Chain, taken map[strin
 		t.assume(Assumption{"routes of port " + strconv.Itoa(int(s.GetPort().GetNumber())) + " of " + s.origin.Ref.String(), "none",
 			"no VirtualService among what was read has a route for its bytes"})
 	}
-	return chains, false
+	return chains
 }
 
 // tlsChains are a chain for each match of the TLS routes; one with a name that another
 // has is left out.
-func tlsChains(vs *netapi.VirtualService, s gatewayServer, c envoy.Chain, taken map[string]bool) []envoy.Chain {
+func tlsChains(vs boundService, s gatewayServer, c envoy.Chain, taken map[string]bool) []envoy.Chain {
 	var out []envoy.Chain
 	for _, r := range vs.GetTls() {
 		if len(r.GetRoute()) == 0 {
@@ -50,7 +49,7 @@ func tlsChains(vs *netapi.VirtualService, s gatewayServer, c envoy.Chain, taken 
 		}
 		for _, m := range r.GetMatch() {
 			l4 := &netapi.L4MatchAttributes{Port: m.GetPort(), Gateways: m.GetGateways()}
-			if !matchesServer(l4, s) || slices.ContainsFunc(m.GetSniHosts(), func(h string) bool { return taken[h] }) {
+			if !matchesServer(l4, vs.namespace, s) || slices.ContainsFunc(m.GetSniHosts(), func(h string) bool { return taken[h] }) {
 				continue
 			}
 			for _, h := range m.GetSniHosts() {
@@ -68,49 +67,56 @@ func tlsChains(vs *netapi.VirtualService, s gatewayServer, c envoy.Chain, taken 
 
 // matchesAny reports whether one of the matches means the server; none means all
 // (gateway.go:l4MultiMatch).
-func matchesAny(ms []*netapi.L4MatchAttributes, s gatewayServer) bool {
-	return len(ms) == 0 || slices.ContainsFunc(ms, func(m *netapi.L4MatchAttributes) bool { return matchesServer(m, s) })
+func matchesAny(ms []*netapi.L4MatchAttributes, namespace string, s gatewayServer) bool {
+	return len(ms) == 0 || slices.ContainsFunc(ms, func(m *netapi.L4MatchAttributes) bool { return matchesServer(m, namespace, s) })
 }
 
-func matchesServer(m *netapi.L4MatchAttributes, s gatewayServer) bool {
+func matchesServer(m *netapi.L4MatchAttributes, namespace string, s gatewayServer) bool {
 	return (m.GetPort() == 0 || m.GetPort() == s.GetPort().GetNumber()) &&
-		(len(m.GetGateways()) == 0 || slices.ContainsFunc(m.GetGateways(), func(g string) bool { return g == s.name() || g == s.of.object.Name }))
+		(len(m.GetGateways()) == 0 || slices.ContainsFunc(m.GetGateways(), func(g string) bool { return gatewayName(g, namespace) == s.name() }))
+}
+
+// boundService is a VirtualService with its namespace, in which its names are meant.
+type boundService struct {
+	*netapi.VirtualService
+	namespace string
 }
 
 // virtualServices are those that are bound to the server's Gateway and have a host of
 // the server's (gateway.go:pickMatchingGatewayHosts).
-func (t *translation) virtualServices(s gatewayServer) []*netapi.VirtualService {
-	var out []*netapi.VirtualService
+func (t *translation) virtualServices(s gatewayServer) []boundService {
+	var out []boundService
 	for _, o := range byAge(t.in.Snapshot.Kind(mesh.GroupNetworking, "VirtualService")) {
 		vs := &netapi.VirtualService{}
-		if o.DecodeSpec(vs) != nil || !t.exported(vs.GetExportTo(), o.Namespace) {
+		if o.DecodeSpec(vs) != nil || !visibleTo(vs.GetExportTo(), t.mesh.config.GetDefaultVirtualServiceExportTo(), o.Namespace, t.in.Workload.Namespace) {
 			continue
 		}
-		bound := slices.ContainsFunc(vs.GetGateways(), func(g string) bool {
-			return g == s.name() || g == s.of.object.Name && o.Namespace == s.of.object.Namespace
-		})
+		bound := slices.ContainsFunc(vs.GetGateways(), func(g string) bool { return gatewayName(g, o.Namespace) == s.name() })
 		if bound && slices.ContainsFunc(vs.GetHosts(), func(h string) bool { return serves(s, o.Namespace, h) }) {
-			out = append(out, vs)
+			out = append(out, boundService{vs, o.Namespace})
 		}
 	}
 	return out
 }
 
-// exported reports whether an object of a namespace is visible in the gateway's.
-func (t *translation) exported(to []string, namespace string) bool {
+// visibleTo reports whether an object of a namespace is visible in another; "~" is nobody,
+// whatever stands beside it but "*" (pilot/pkg/model/push_context.go:initVirtualServices).
+func visibleTo(to, otherwise []string, own, namespace string) bool {
 	if len(to) == 0 {
-		if to = t.mesh.config.GetDefaultVirtualServiceExportTo(); len(to) == 0 {
-			return true
-		}
+		to = otherwise
 	}
-	return slices.ContainsFunc(to, func(e string) bool {
-		return e == "*" || e == t.in.Workload.Namespace || e == "." && namespace == t.in.Workload.Namespace
-	})
+	switch {
+	case len(to) == 0 || slices.Contains(to, "*"):
+		return true
+	case slices.Contains(to, "~"):
+		return false
+	}
+	return slices.Contains(to, namespace) || slices.Contains(to, ".") && own == namespace
 }
 
 // serves reports whether a server has a host of a VirtualService of a namespace.
 func serves(s gatewayServer, namespace, host string) bool {
-	if !strings.Contains(host, ".") && host != "*" {
+	if _, err := netip.ParseAddr(host); err != nil && !strings.Contains(host, ".") && host != "*" {
 		host += "." + namespace + ".svc.cluster.local"
 	}
 	return slices.ContainsFunc(s.GetHosts(), func(h string) bool {
@@ -147,40 +153,49 @@ func hostsMeet(a, b string) bool {
 // of the cluster that they mean (gateway.go:builtAutoPassthroughFilterChains).
 func (t *translation) passedThrough(s gatewayServer, c envoy.Chain) []envoy.Chain {
 	var names []string
-	add := func(host string, port int) {
-		if slices.ContainsFunc(s.GetHosts(), func(h string) bool {
-			if _, name, qualified := strings.Cut(h, "/"); qualified {
-				h = name
+	add := func(host, namespace string, ports ...int) {
+		if !slices.ContainsFunc(sniHosts(s.GetHosts()), func(h string) bool { return covers(h, host) }) && sniHosts(s.GetHosts()) != nil {
+			return
+		}
+		subsets := append([]string{""}, subsetsOf(t.in.Snapshot, t.mesh, t.in.Workload, host, namespace)...)
+		for _, port := range ports {
+			for _, subset := range subsets {
+				if name := "outbound_." + strconv.Itoa(port) + "_." + subset + "_." + host; !slices.Contains(names, name) {
+					names = append(names, name)
+				}
 			}
-			return hostsMeet(h, host)
-		}) {
-			names = append(names, "outbound_."+strconv.Itoa(port)+"_._."+host)
 		}
 	}
 	for _, o := range t.in.Snapshot.Kind(mesh.GroupCore, "Service") {
 		var svc struct {
-			Ports []struct {
+			ExternalName string `json:"externalName"`
+			Type         string `json:"type"`
+			Ports        []struct {
 				Port     int    `json:"port"`
 				Protocol string `json:"protocol"`
 			} `json:"ports"`
 		}
-		if o.DecodeSpec(&svc) != nil {
+		if o.DecodeSpec(&svc) != nil || svc.Type == "ExternalName" && svc.ExternalName != "" ||
+			!visibleTo(knownService(o).exportTo, t.mesh.config.GetDefaultServiceExportTo(), o.Namespace, t.in.Workload.Namespace) {
 			continue
 		}
 		for _, p := range svc.Ports {
 			if p.Protocol != "UDP" {
-				add(o.Name+"."+o.Namespace+".svc.cluster.local", p.Port)
+				add(o.Name+"."+o.Namespace+clusterSuffix, o.Namespace, p.Port)
 			}
 		}
 	}
 	for _, o := range t.in.Snapshot.Kind(mesh.GroupNetworking, "ServiceEntry") {
 		se := &netapi.ServiceEntry{}
-		if o.DecodeSpec(se) != nil || se.GetLocation() == netapi.ServiceEntry_MESH_EXTERNAL {
+		if o.DecodeSpec(se) != nil || se.GetLocation() == netapi.ServiceEntry_MESH_EXTERNAL ||
+			!visibleTo(se.GetExportTo(), t.mesh.config.GetDefaultServiceExportTo(), o.Namespace, t.in.Workload.Namespace) {
 			continue
 		}
 		for _, h := range se.GetHosts() {
 			for _, p := range se.GetPorts() {
-				add(h, int(p.GetNumber()))
+				if !strings.EqualFold(p.GetProtocol(), "UDP") {
+					add(h, o.Namespace, int(p.GetNumber()))
+				}
 			}
 		}
 	}

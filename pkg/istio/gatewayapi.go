@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -18,6 +19,8 @@ type apiGateway struct {
 	Spec   struct {
 		GatewayClassName string        `json:"gatewayClassName"`
 		Listeners        []apiListener `json:"listeners"`
+		// AllowedListeners says which namespaces may add listeners.
+		AllowedListeners *allowedRoutes `json:"allowedListeners"`
 		Addresses        []struct {
 			Type  *string `json:"type"`
 			Value string  `json:"value"`
@@ -41,26 +44,35 @@ type apiListener struct {
 	Port     int    `json:"port"`
 	Protocol string `json:"protocol"`
 	TLS      *struct {
-		Mode    string            `json:"mode"`
-		Options map[string]string `json:"options"`
+		Mode            string            `json:"mode"`
+		Options         map[string]string `json:"options"`
+		CertificateRefs []objectRef       `json:"certificateRefs"`
 	} `json:"tls"`
-	AllowedRoutes *struct {
-		Namespaces *struct {
-			From     string `json:"from"`
-			Selector *struct {
-				MatchLabels map[string]string `json:"matchLabels"`
-			} `json:"selector"`
-		} `json:"namespaces"`
-	} `json:"allowedRoutes"`
+	AllowedRoutes *allowedRoutes `json:"allowedRoutes"`
+}
+
+// allowedRoutes are the namespaces and the kinds of what may attach.
+type allowedRoutes struct {
+	Namespaces *struct {
+		From     string              `json:"from"`
+		Selector *mesh.LabelSelector `json:"selector"`
+	} `json:"namespaces"`
+	Kinds []struct {
+		Group *string `json:"group"`
+		Kind  string  `json:"kind"`
+	} `json:"kinds"`
 }
 
 // apiFrontend is how clients are validated.
 type apiFrontend struct {
 	Validation *struct {
-		Mode              string `json:"mode"`
-		CACertificateRefs []any  `json:"caCertificateRefs"`
+		Mode              string      `json:"mode"`
+		CACertificateRefs []objectRef `json:"caCertificateRefs"`
 	} `json:"validation"`
 }
+
+// terminateMode is the option of a listener that says more of how TLS is ended.
+const terminateMode = "gateway.istio.io/tls-terminate-mode"
 
 func readAPIGateway(o *mesh.Object) *apiGateway {
 	if o == nil {
@@ -76,15 +88,14 @@ func readAPIGateway(o *mesh.Object) *apiGateway {
 // services are the names of the Services that carry the gateway's traffic: the one
 // that istiod makes, or those that the Gateway's addresses name
 // (Istio pilot/pkg/config/kube/gateway/conversion.go:extractGatewayServices).
-func (g *apiGateway) services() (names []string, managed bool) {
-	a := g.Spec.Addresses
-	if len(a) == 0 || len(a) == 1 && (a[0].Type == nil || *a[0].Type == "IPAddress") {
+func (g *apiGateway) services(s *mesh.Snapshot, w mesh.Workload) (names []string, managed bool) {
+	if g.managed(s, w) {
 		if over := g.object.Annotations["gateway.istio.io/name-override"]; over != "" {
 			return []string{over}, true
 		}
 		return []string{g.object.Name + "-" + g.Spec.GatewayClassName}, true
 	}
-	for _, addr := range a {
+	for _, addr := range g.Spec.Addresses {
 		name, rest, qualified := strings.Cut(addr.Value, ".")
 		inNamespace := !qualified || rest == g.object.Namespace+".svc.cluster.local"
 		if (addr.Type == nil || *addr.Type == "Hostname") && inNamespace {
@@ -104,17 +115,20 @@ func (l *apiListener) allows(s *mesh.Snapshot, own, namespace string) bool {
 	case "All":
 		return true
 	case "Selector":
-		labels := map[string]string{}
-		if ns := s.Find(mesh.GroupCore, "Namespace", "", namespace); ns != nil {
-			for k, v := range ns.Labels {
-				labels[k] = v
-			}
-		}
-		labels["kubernetes.io/metadata.name"] = namespace
-		return n.Selector != nil && mesh.SelectorMatches(n.Selector.MatchLabels, labels)
+		return n.Selector == nil || mesh.LabelSelectorMatches(n.Selector, labelsOf(s, namespace))
 	default:
 		return own == namespace
 	}
+}
+
+// labelsOf are the labels of a namespace, with that which every one has.
+func labelsOf(s *mesh.Snapshot, namespace string) map[string]string {
+	out := map[string]string{}
+	if ns := s.Find(mesh.GroupCore, "Namespace", "", namespace); ns != nil {
+		maps.Copy(out, ns.Labels)
+	}
+	out["kubernetes.io/metadata.name"] = namespace
+	return out
 }
 
 // apiGatewaysOf are the listeners of Gateway API gateways whose Service leads to the
@@ -125,28 +139,30 @@ func apiGatewaysOf(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) [
 	var out []gatewayObject
 	for _, o := range s.InNamespace(mesh.GroupGateway, "Gateway", w.Namespace) {
 		g := readAPIGateway(o)
-		if g == nil || g.Spec.GatewayClassName == waypointClass {
+		if g == nil || g.classed(s) == unseen {
 			continue
 		}
-		behind, ok := g.servedBy(w, services)
+		behind, ok := g.servedBy(s, w, services)
 		if !ok {
 			continue
 		}
 		var accepted []apiListener
-		for i, l := range g.Spec.Listeners {
-			if slices.ContainsFunc(accepted, func(prior apiListener) bool { return !distinct(l, prior) }) {
-				continue
+		for _, owner := range append([]*apiGateway{g}, g.sets(s)...) {
+			for i, l := range owner.Spec.Listeners {
+				if slices.ContainsFunc(accepted, func(prior apiListener) bool { return !distinct(l, prior) }) {
+					continue
+				}
+				accepted = append(accepted, l)
+				server := owner.server(s, l)
+				if server == nil || l.Port == 0 || !owner.certified(s, l) {
+					continue
+				}
+				out = append(out, gatewayObject{
+					object: owner.object, spec: &netapi.Gateway{Servers: []*netapi.Server{server}},
+					name: owner.object.Name + "~istio-autogenerated-k8s-gateway~" + l.Name, field: "spec.listeners", first: i,
+					api: owner, listener: &l, behind: behind,
+				})
 			}
-			accepted = append(accepted, l)
-			server := g.server(l)
-			if server == nil {
-				continue
-			}
-			out = append(out, gatewayObject{
-				object: o, spec: &netapi.Gateway{Servers: []*netapi.Server{server}},
-				name: o.Name + "~istio-autogenerated-k8s-gateway~" + l.Name, field: "spec.listeners", first: i,
-				api: g, listener: &accepted[len(accepted)-1], behind: behind,
-			})
 		}
 	}
 	return out
@@ -154,12 +170,12 @@ func apiGatewaysOf(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) [
 
 // servedBy finds those of the workload's Services that the Gateway is about. For one
 // whose Service is not there, though istiod makes it, it is as istiod makes it: nil.
-func (g *apiGateway) servedBy(w mesh.Workload, services []mesh.Service) ([]mesh.Service, bool) {
-	names, managed := g.services()
+func (g *apiGateway) servedBy(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) ([]mesh.Service, bool) {
+	names, managed := g.services(s, w)
 	var out []mesh.Service
-	for _, s := range services {
-		if slices.Contains(names, s.Name) {
-			out = append(out, s)
+	for _, service := range services {
+		if slices.Contains(names, service.Name) {
+			out = append(out, service)
 		}
 	}
 	return out, len(out) > 0 || managed && w.Labels[gatewayNameLabel] == g.object.Name
@@ -190,8 +206,8 @@ func distinct(a, b apiListener) bool {
 }
 
 // server is the classic server that istiod makes of a listener; nil where it makes
-// none (conversion.go:buildListener). Certificates are taken to be in order.
-func (g *apiGateway) server(l apiListener) *netapi.Server {
+// none (conversion.go:buildListener).
+func (g *apiGateway) server(s *mesh.Snapshot, l apiListener) *netapi.Server {
 	switch l.Protocol {
 	case "HTTP", "TCP":
 	case "HTTPS", "TLS":
@@ -201,13 +217,9 @@ func (g *apiGateway) server(l apiListener) *netapi.Server {
 	default:
 		return nil
 	}
-	host := l.Hostname
-	if host == "" {
-		host = "*"
-	}
 	out := &netapi.Server{
 		Port:  &netapi.Port{Name: "default", Number: uint32(l.Port), Protocol: l.Protocol},
-		Hosts: []string{g.object.Namespace + "/" + host},
+		Hosts: l.hosts(s, g.object.Namespace),
 	}
 	if l.TLS != nil {
 		out.Tls = &netapi.ServerTLSSettings{Mode: g.tlsMode(l)}
@@ -218,13 +230,12 @@ func (g *apiGateway) server(l apiListener) *netapi.Server {
 // tlsMode is conversion.go:buildTLS, as far as client certificates go.
 func (g *apiGateway) tlsMode(l apiListener) netapi.ServerTLSSettings_TLSmode {
 	if l.TLS.Mode == "Passthrough" {
-		if l.TLS.Options["gateway.istio.io/listener-protocol"] == "auto-passthrough" {
+		if g.passesOn(l) {
 			return netapi.ServerTLSSettings_AUTO_PASSTHROUGH
 		}
 		return netapi.ServerTLSSettings_PASSTHROUGH
 	}
-	option := l.TLS.Options["gateway.istio.io/tls-terminate-mode"]
-	switch option {
+	switch l.TLS.Options[terminateMode] {
 	case "MUTUAL":
 		return netapi.ServerTLSSettings_MUTUAL
 	case "OPTIONAL_MUTUAL":
@@ -234,7 +245,7 @@ func (g *apiGateway) tlsMode(l apiListener) netapi.ServerTLSSettings_TLSmode {
 	case "ISTIO_SIMPLE":
 		return netapi.ServerTLSSettings_SIMPLE
 	}
-	if v := g.frontend(l.Port).Validation; v != nil && len(v.CACertificateRefs) > 0 {
+	if v := g.frontend(l.Port).Validation; v != nil && len(v.CACertificateRefs) > 0 && len(l.TLS.CertificateRefs) > 0 {
 		if v.Mode == "AllowInsecureFallback" {
 			return netapi.ServerTLSSettings_OPTIONAL_MUTUAL
 		}
@@ -305,7 +316,7 @@ func (g *apiGateway) parentOf(s *mesh.Snapshot, o *mesh.Object, r *apiRoute, l *
 
 // names reports whether a route has the listener for a parent, and may have.
 func (g *apiGateway) names(s *mesh.Snapshot, o *mesh.Object, r *apiRoute, l *apiListener) bool {
-	if !l.allows(s, g.object.Namespace, o.Namespace) {
+	if !l.allows(s, g.object.Namespace, o.Namespace) || !l.takes(o.Kind) {
 		return false
 	}
 	for _, p := range r.ParentRefs {
@@ -313,7 +324,11 @@ func (g *apiGateway) names(s *mesh.Snapshot, o *mesh.Object, r *apiRoute, l *api
 		if namespace == "" {
 			namespace = o.Namespace
 		}
-		if (p.Group == nil || *p.Group == mesh.GroupGateway) && (p.Kind == nil || *p.Kind == "Gateway") &&
+		kind := kindGateway
+		if p.Kind != nil {
+			kind = *p.Kind
+		}
+		if (p.Group == nil || *p.Group == mesh.GroupGateway) && kind == g.object.Kind &&
 			namespace == g.object.Namespace && p.Name == g.object.Name &&
 			(p.SectionName == "" || p.SectionName == l.Name) && (p.Port == 0 || p.Port == l.Port) {
 			return true

@@ -20,6 +20,10 @@ const (
 	classLabel       = "gateway.networking.k8s.io/gateway-class-name"
 	envSelectorBased = "ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY"
 	envLayered       = "ENABLE_LAYERED_WAYPOINT_AUTHORIZATION_POLICIES"
+	envScopeGateway  = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE"
+	envStrictMerging = "PILOT_ENABLE_STRICT_GATEWAY_MERGING"
+	envManual        = "ENABLE_GATEWAY_API_MANUAL_DEPLOYMENT"
+	envAnyDomain     = "PILOT_SKIP_VALIDATE_TRUST_DOMAIN"
 )
 
 // attached reports whether a policy reaches the proxy, and if not, why
@@ -107,6 +111,15 @@ func (t *translation) istiodFlag(name string, otherwise bool) bool {
 		return b
 	}
 	t.assume(Assumption{name, strconv.FormatBool(otherwise), "default"})
+	return otherwise
+}
+
+// istiodSwitch is istiodFlag for what is asked before there is a translation.
+func istiodSwitch(s *mesh.Snapshot, w mesh.Workload, name string, otherwise bool) bool {
+	plane, err := ControlPlaneOf(s, w)
+	if b, wrong := strconv.ParseBool(plane.Env[name]); err == nil && wrong == nil {
+		return b
+	}
 	return otherwise
 }
 

@@ -8,6 +8,7 @@ import (
 	meshapi "istio.io/api/mesh/v1alpha1"
 	netapi "istio.io/api/networking/v1alpha3"
 
+	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
 )
@@ -74,9 +75,13 @@ func (t *translation) inbound(port int) (*inboundPort, error) {
 		if int(in.GetPort().GetNumber()) != port {
 			continue
 		}
+		bound := in.GetCaptureMode() == netapi.CaptureMode_NONE || in.GetCaptureMode() == netapi.CaptureMode_DEFAULT && none
+		if bound && port < firstUnprivileged && unprivileged(t.in.Workload) {
+			continue
+		}
 		p := &inboundPort{
 			protocol: listenerProtocol(in.GetPort().GetProtocol()),
-			bound:    in.GetCaptureMode() == netapi.CaptureMode_NONE || in.GetCaptureMode() == netapi.CaptureMode_DEFAULT && none,
+			bound:    bound,
 			origin:   origin.Origin{Ref: o.Ref(), Field: "spec.ingress[" + itoa(i) + "]"},
 		}
 		if in.GetTls() != nil && t.istiodFlag(envIngressTLS, false) {
@@ -94,12 +99,25 @@ func (t *translation) inbound(port int) (*inboundPort, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.reserved(port) {
+		return nil, nil
+	}
 	for _, p := range ports {
 		if p.number == port {
 			return &inboundPort{protocol: p.protocol, bound: none}, nil
 		}
 	}
 	return nil, nil
+}
+
+// reserved reports whether a port is one that the proxy listens on itself: what a Service
+// says of it is passed over (pilot/pkg/model/context.go:conflictWithReservedListener).
+func (t *translation) reserved(port int) bool {
+	outbound := int(t.mesh.config.GetProxyListenPort())
+	if outbound == 0 {
+		outbound = 15001
+	}
+	return port == t.mesh.inboundPort() || port == outbound
 }
 
 // interceptionMode is how connections get to the proxy: the pod's annotation, else the
@@ -122,6 +140,19 @@ func targetPorts(s *mesh.Snapshot, w mesh.Workload) ([]workloadPort, error) {
 	if err != nil {
 		return nil, err
 	}
+	var out []workloadPort
+	for _, p := range targetsOf(s, w, services) {
+		if !slices.ContainsFunc(out, func(had workloadPort) bool { return had.number == p.number }) {
+			out = append(out, p)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b workloadPort) int { return cmp.Compare(a.number, b.number) })
+	return out, nil
+}
+
+// targetsOf are all ports that Services and ServiceEntries lead to, those of the oldest
+// first (pilot/pkg/model/context.go:SetServiceTargets).
+func targetsOf(s *mesh.Snapshot, w mesh.Workload, services []mesh.Service) []workloadPort {
 	type target struct {
 		host  string
 		age   int64
@@ -129,7 +160,7 @@ func targetPorts(s *mesh.Snapshot, w mesh.Workload) ([]workloadPort, error) {
 	}
 	var all []target
 	for _, sv := range services {
-		t := target{host: sv.Name + "." + sv.Namespace + ".svc.cluster.local", age: sv.Age()}
+		t := target{host: sv.Name + "." + sv.Namespace + clusterSuffix, age: sv.Age()}
 		for _, p := range sv.Ports {
 			if p.TargetPort != 0 { // istiod makes chains for bytes even of UDP ports
 				t.ports = append(t.ports, workloadPort{p.TargetPort, portProtocol(p), sv, p})
@@ -149,14 +180,9 @@ func targetPorts(s *mesh.Snapshot, w mesh.Workload) ([]workloadPort, error) {
 	slices.SortStableFunc(all, func(a, b target) int { return cmp.Or(cmp.Compare(a.age, b.age), strings.Compare(a.host, b.host)) })
 	var out []workloadPort
 	for _, t := range all {
-		for _, p := range t.ports {
-			if !slices.ContainsFunc(out, func(had workloadPort) bool { return had.number == p.number }) {
-				out = append(out, p)
-			}
-		}
+		out = append(out, t.ports...)
 	}
-	slices.SortStableFunc(out, func(a, b workloadPort) int { return cmp.Compare(a.number, b.number) })
-	return out, nil
+	return out
 }
 
 // leadsTo reports whether a ServiceEntry of the workload's namespace leads to it: by
@@ -257,4 +283,41 @@ func sortedNumbers[V any](m map[int]V) []int {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// unnamed finds that the chains which take everything have no name for their statistics, so
+// that Envoy refuses the listener (pilot/pkg/networking/telemetry/telemetry.go:BuildInboundStatPrefix:
+// what it says of Services is empty there).
+func (t *translation) unnamed() {
+	name := t.mesh.config.GetInboundClusterStatName()
+	if name == "" || strings.NewReplacer("%SERVICE%", "", "%SERVICE_NAME%", "", "%SERVICE_FQDN%", "", "%SUBSET_NAME%", "").Replace(name) != "" {
+		return
+	}
+	t.proxy.Refused = &envoy.Refusal{
+		Origin: origin.Origin{Ref: t.mesh.source, Field: "data.mesh: inboundClusterStatName"}, Reason: "the chains that no Service stands for have no name for their statistics",
+	}
+}
+
+// twice finds a port that gets its chains twice, so that Envoy refuses the listener: one
+// of a Service beside a Sidecar's, with an mTLS mode of its own
+// (pilot/pkg/networking/plugin/authn/authn.go:needPerPortPassthroughFilterChain looks at the
+// Sidecar alone, whose ports the Services' are added to).
+func (t *translation) twice(mode peerMode) error {
+	_, sc := sidecarOf(t.in.Snapshot, t.in.Workload, t.mesh.rootNamespace)
+	if len(sc.GetIngress()) == 0 || len(mode.levels) == 0 || !t.istiodFlag(envIngressMerge, false) {
+		return nil
+	}
+	ports, err := targetPorts(t.in.Snapshot, t.in.Workload)
+	if err != nil {
+		return err
+	}
+	for _, p := range ports {
+		_, level := mode.levels[uint32(p.number)]
+		if level && !slices.ContainsFunc(sc.GetIngress(), func(in *netapi.IstioIngressListener) bool { return int(in.GetPort().GetNumber()) == p.number }) {
+			t.proxy.Refused = &envoy.Refusal{
+				Origin: levelOrigin(mode.workload, p.number), Reason: "the port gets its chains twice: for the Service, and for the port's own mTLS beside a Sidecar",
+			}
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package istio
 
 import (
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	meshapi "istio.io/api/mesh/v1alpha1"
@@ -10,6 +11,9 @@ import (
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
 )
+
+// annotationProxyConfig puts settings of a pod over those of the mesh.
+const annotationProxyConfig = "proxy.istio.io/config"
 
 const (
 	defaultTrustDomain   = "cluster.local"
@@ -22,6 +26,9 @@ type meshSettings struct {
 	config        *meshapi.MeshConfig
 	rootNamespace string
 	trustDomain   string
+	// saysNothing says that the root namespace is written, and empty: then there is none
+	// (Istio pkg/config/mesh/mesh.go:ApplyMeshConfig puts what is written over its defaults).
+	saysNothing bool
 	// source names the object that was read; zero for defaults.
 	source origin.Ref
 	// normalization is pathNormalization with its origin.
@@ -49,7 +56,7 @@ func readMeshConfig(s *mesh.Snapshot, revision string) (meshSettings, []Assumpti
 		if err := unmarshalYAML(cm.Data["mesh"], m.config); err != nil {
 			return m, nil, fmt.Errorf("read the mesh configuration of %s: %w", o.Ref(), err)
 		}
-		m.source = o.Ref()
+		m.source, m.saysNothing = o.Ref(), emptyRoot(cm.Data["mesh"])
 	}
 	m.normalization = m.config.GetPathNormalization().GetNormalization()
 	if m.config.GetPathNormalization() != nil {
@@ -58,13 +65,21 @@ func readMeshConfig(s *mesh.Snapshot, revision string) (meshSettings, []Assumpti
 	if err := m.readASM(s); err != nil {
 		return m, nil, err
 	}
-	if v := m.config.GetRootNamespace(); v != "" {
+	if v := m.config.GetRootNamespace(); v != "" || m.saysNothing {
 		m.rootNamespace = v
 	}
 	if v := m.config.GetTrustDomain(); v != "" {
 		m.trustDomain = v
 	}
 	return m, m.assumptions(), nil
+}
+
+// emptyRoot reports whether a mesh configuration sets an empty root namespace.
+func emptyRoot(text string) bool {
+	var written struct {
+		RootNamespace *string `json:"rootNamespace"`
+	}
+	return strings.Contains(text, "rootNamespace") && yaml.Unmarshal([]byte(text), &written) == nil && written.RootNamespace != nil && *written.RootNamespace == ""
 }
 
 // meshConfigMap is the ConfigMap that has the mesh configuration of a revision: the one
@@ -117,13 +132,22 @@ func (m *meshSettings) assumptions() []Assumption {
 	if m.config.GetTrustDomain() == "" {
 		out = append(out, Assumption{"trustDomain", m.trustDomain, source})
 	}
-	if m.config.GetRootNamespace() == "" {
+	if m.config.GetRootNamespace() == "" && !m.saysNothing {
 		out = append(out, Assumption{"rootNamespace", m.rootNamespace, source})
 	}
 	if m.normalizationOrigin.IsZero() {
 		out = append(out, Assumption{"pathNormalization", "BASE", source})
 	}
 	return out
+}
+
+// inboundPort is the port that connections are redirected to.
+func (m *meshSettings) inboundPort() int {
+	const usual = 15006
+	if n := m.config.GetProxyInboundListenPort(); n != 0 {
+		return int(n)
+	}
+	return usual
 }
 
 func (m *meshSettings) trustDomains() []string {
@@ -136,7 +160,7 @@ func (m *meshSettings) trustDomains() []string {
 // (Istio pkg/config/mesh/mesh.go:MergeProxyConfig).
 func (m *meshSettings) proxyConfig(annotations map[string]string) (*meshapi.ProxyConfig, error) {
 	base := m.config.GetDefaultConfig()
-	text := annotations["proxy.istio.io/config"]
+	text := annotations[annotationProxyConfig]
 	if text == "" {
 		return base, nil
 	}

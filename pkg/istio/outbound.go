@@ -196,6 +196,28 @@ func destinationRule(s *mesh.Snapshot, settings meshSettings, from mesh.Workload
 	return nil, nil
 }
 
+// subsetsOf are the names of the subsets of a host, those of all rules of the namespace
+// that counts, which istiod puts together (pilot/pkg/model/destination_rule.go:mergeDestinationRule).
+func subsetsOf(s *mesh.Snapshot, settings meshSettings, from mesh.Workload, host, serviceNamespace string) []string {
+	rule, _ := destinationRule(s, settings, from, host, serviceNamespace)
+	if rule == nil {
+		return nil
+	}
+	var out []string
+	for _, o := range s.InNamespace(mesh.GroupNetworking, "DestinationRule", rule.object.Namespace) {
+		spec := &netapi.DestinationRule{}
+		if o.DecodeSpec(spec) != nil || fullHost(spec.GetHost(), o.Namespace) != fullHost(rule.spec.GetHost(), o.Namespace) || o != rule.object && spec.GetWorkloadSelector() != nil {
+			continue
+		}
+		for _, ss := range spec.GetSubsets() {
+			if !slices.Contains(out, ss.GetName()) {
+				out = append(out, ss.GetName())
+			}
+		}
+	}
+	return out
+}
+
 // mostSpecific is the rule of a namespace with the host that fits best.
 func mostSpecific(s *mesh.Snapshot, namespace string, from mesh.Workload, host string, kept func(*mesh.Object, *netapi.DestinationRule) bool) (*ruleFor, *mesh.Object) {
 	var best *ruleFor

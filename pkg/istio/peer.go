@@ -20,6 +20,9 @@ const (
 type peerMode struct {
 	mode   mtlsMode
 	origin origin.Origin
+	// workload is the policy of the workload itself, levels are its ports.
+	workload *mesh.Object
+	levels   map[uint32]*securityapi.PeerAuthentication_MutualTLS
 }
 
 // peerAuthentication finds the mode of a container port: the workload's policy
@@ -42,6 +45,7 @@ func (t *translation) peerAuthentication(port int) peerMode {
 			ok, why := t.selected(spec.GetSelector())
 			t.consider(o, ok, why)
 			if !ok {
+				t.byPlace(o, spec.GetSelector(), mayClose)
 				continue
 			}
 			t.newerPeerAuthentication(o)
@@ -59,13 +63,18 @@ func (t *translation) peerAuthentication(port int) peerMode {
 	out := peerMode{mode: mtlsPermissive}
 	for _, o := range []*mesh.Object{meshWide, namespaced, workload} {
 		if o != nil && specs[o].GetMtls().GetMode() != mtlsUnset {
-			out = peerMode{specs[o].GetMtls().GetMode(), origin.Origin{Ref: o.Ref(), Field: "spec.mtls.mode"}}
+			out.mode, out.origin = specs[o].GetMtls().GetMode(), origin.Origin{Ref: o.Ref(), Field: "spec.mtls.mode"}
 		}
 	}
 	if workload != nil {
+		out.workload, out.levels = workload, specs[workload].GetPortLevelMtls()
 		if m, ok := specs[workload].GetPortLevelMtls()[uint32(port)]; ok && m.GetMode() != mtlsUnset {
-			out = peerMode{m.GetMode(), origin.Origin{Ref: workload.Ref(), Field: "spec.portLevelMtls." + itoa(port) + ".mode"}}
+			out.mode, out.origin = m.GetMode(), levelOrigin(workload, port)
 		}
 	}
 	return out
+}
+
+func levelOrigin(o *mesh.Object, port int) origin.Origin {
+	return origin.Origin{Ref: o.Ref(), Field: "spec.portLevelMtls." + itoa(port) + ".mode"}
 }

@@ -43,18 +43,17 @@ func virtualServices(s *mesh.Snapshot, c Crossing, server gatewayServer) []route
 }
 
 // gatewayName is the name of a Gateway with its namespace
-// (pilot/pkg/model/virtualservice.go:resolveGatewayName).
+// (pilot/pkg/model/config.go:resolveGatewayName).
 func gatewayName(name, namespace string) string {
 	if strings.Contains(name, "/") {
-		return strings.Replace(name, "./", namespace+"/", 1)
-	}
-	if host, ok := strings.CutSuffix(name, clusterSuffix); ok {
-		if n, ns, ok := strings.Cut(host, "."); ok {
-			return ns + "/" + n
+		if own, ok := strings.CutPrefix(name, "./"); ok {
+			return namespace + "/" + own
 		}
+		return name
 	}
-	if n, ns, ok := strings.Cut(name, "."); ok {
-		return strings.TrimSuffix(ns, clusterSuffix) + "/" + n
+	if n, rest, ok := strings.Cut(name, "."); ok {
+		ns, _, _ := strings.Cut(rest, ".")
+		return ns + "/" + n
 	}
 	return namespace + "/" + name
 }

@@ -75,12 +75,22 @@ func (t *translation) sidecar() error {
 		t.proxy.Chains = []envoy.Chain{{}}
 		return nil
 	}
+	if port == nil && t.in.Port == t.mesh.inboundPort() {
+		t.result.Protocol = ProtocolTCP
+		return nil // the proxy would talk to itself (listener_inbound.go:buildInboundBlackhole)
+	}
 	protocol := ProtocolAuto
 	if port != nil {
 		protocol = port.protocol
 	}
 	mode := t.peerAuthentication(t.in.Port)
 	t.result.Protocol, t.result.Mode, t.result.ModeOrigin = protocol, mode.mode.String(), mode.origin
+	if port == nil || !port.bound {
+		t.unnamed()
+		if err := t.twice(mode); err != nil {
+			return err
+		}
+	}
 	// Where mTLS is off, the TLS inspector is switched off for the port, unless its
 	// protocol is sniffed (pilot/pkg/networking/core/listener_inbound.go:populateListenerFilters).
 	t.proxy.TLSInspector = mode.mode != mtlsDisable

@@ -255,6 +255,7 @@ func (t *translation) manager() *envoy.ConnectionManager {
 	case meshapi.MeshConfig_ProxyPathNormalization_DECODE_AND_MERGE_SLASHES:
 		cm.MergeSlashes, cm.EscapedSlashes = true, envoy.UnescapeAndForward
 	}
+	t.connectionSettings(cm)
 	if ph := t.config.GetProxyHeaders(); ph != nil {
 		if ph.GetRequestId().GetDisabled().GetValue() {
 			cm.GenerateRequestID = false
@@ -291,6 +292,9 @@ func xfccMode(d meshapi.ForwardClientCertDetails) envoy.ForwardClientCert {
 // trustPrefixes are what a client's URI SAN must begin with
 // (Istio pilot/pkg/networking/plugin/authn/util.go:TrustDomainsForValidation).
 func (t *translation) trustPrefixes() []string {
+	if istiodSwitch(t.in.Snapshot, t.in.Workload, envAnyDomain, false) && t.istiodFlag(envAnyDomain, false) { // noted only where it is set
+		return nil
+	}
 	var out []string
 	seen := map[string]bool{}
 	add := func(td string) {

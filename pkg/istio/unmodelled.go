@@ -272,6 +272,22 @@ func (t *translation) runtimeValue(key, value string) {
 // BypassedBySetting stands in Result.Bypassed for the proxy's configuration.
 const BypassedBySetting = "interceptionMode"
 
+// BypassedByItself stands there for the ports of the proxy's own, for its status and its
+// metrics: istio-init leaves them alone
+// (manifests/charts/istio-control/istio-discovery/files/injection-template.yaml).
+const BypassedByItself = "15090,15021"
+
+// annotationStatus moves the port of pilot-agent's own status.
+const annotationStatus = "status.sidecar.istio.io/port"
+
+func ownPorts(w mesh.Workload) []string {
+	status := w.Annotations[annotationStatus]
+	if status == "" {
+		status = "15020"
+	}
+	return append(portList(BypassedByItself), status)
+}
+
 // bypassed reports whether connections to the port do not pass the sidecar, by the
 // pod's annotations (Istio's traffic.sidecar.istio.io/excludeInboundPorts and
 // includeInboundPorts), and by which.
@@ -283,6 +299,9 @@ func (t *translation) bypassed() (string, bool) {
 			return annotationInterceptor, true
 		}
 		return BypassedBySetting, true
+	}
+	if slices.Contains(ownPorts(t.in.Workload), port) {
+		return BypassedByItself, true
 	}
 	if slices.Contains(portList(t.in.Workload.Annotations[exclude]), port) {
 		return exclude, true

@@ -33,7 +33,7 @@ type doubtful struct {
 // or may not be seen is taken out too, and returned.
 func (t *translation) visible() (hidden []Considered, doubts []doubtful, err error) {
 	selectors := t.mesh.config.GetDiscoverySelectors()
-	labelled := func(o *mesh.Object) bool { return o.Labels[labelRevision] != "" && ofIstio(o) }
+	labelled := func(o *mesh.Object) bool { _, set := o.Labels[labelRevision]; return set && ofIstio(o) }
 	all := t.in.Snapshot.Objects()
 	if len(selectors) == 0 && !slices.ContainsFunc(all, labelled) {
 		return nil, nil, nil
@@ -71,13 +71,23 @@ func ofIstio(o *mesh.Object) bool {
 // ofRevision compares the revision that an object asks for with the workload's. The
 // label of a pod is the revision itself; that of a namespace may be a tag.
 func (t *translation) ofRevision(o *mesh.Object) (sight, string) {
-	wanted, own := o.Labels[labelRevision], revisionOf(t.in.Snapshot, t.in.Workload)
+	wanted, set := o.Labels[labelRevision]
+	own := revisionOf(t.in.Snapshot, t.in.Workload)
 	if own == "" {
 		own = "default"
 	}
 	switch {
-	case wanted == "" || wanted == own:
+	case !set || wanted == own:
 		return seen, ""
+	case wanted == "":
+		return unseen, "its label " + labelRevision + " is empty, and no control plane is called that"
+	case o.Group() == mesh.GroupGateway && o.Kind == "Gateway":
+		// The newest istiod takes those of all revisions, so that none goes away while its
+		// label changes (pilot/pkg/config/kube/gateway/controller.go:buildClient).
+		if t.in.IstiodVersion.IsZero() {
+			return seen, ""
+		}
+		return unsure, "older control planes leave out Gateways of another revision than their own, and it asks for " + wanted
 	case t.in.Workload.Labels[labelRevision] != "" && !t.in.Workload.FromTemplate:
 		return unseen, "it is for the revision " + wanted + " of the control plane, the pods are of " + own
 	}
@@ -98,25 +108,28 @@ func (t *translation) discovered(namespace string) (sight, string) {
 	for k, v := range ns.Labels {
 		labels[k] = v
 	}
-	if slices.ContainsFunc(selectors, func(s *meshapi.LabelSelector) bool { return discovers(s, labels) }) {
+	found := false
+	for _, s := range selectors {
+		yes, valid := discovers(s, labels)
+		if !valid {
+			return seen, "" // istiod then has no selectors at all
+		}
+		found = found || yes
+	}
+	if found {
 		return seen, ""
 	}
 	return unseen, "istiod's discoverySelectors leave out the namespace " + namespace
 }
 
-func discovers(s *meshapi.LabelSelector, labels map[string]string) bool {
-	if !mesh.SelectorMatches(s.GetMatchLabels(), labels) {
-		return false
-	}
+// discovers reports whether a selector takes a namespace, and whether it can be read
+// (Istio pkg/kube/namespace/filter.go:selectorsChanged).
+func discovers(s *meshapi.LabelSelector, labels map[string]string) (yes, valid bool) {
+	selector := mesh.LabelSelector{MatchLabels: s.GetMatchLabels()}
 	for _, e := range s.GetMatchExpressions() {
-		value, has := labels[e.GetKey()]
-		in := has && slices.Contains(e.GetValues(), value)
-		ok := map[string]bool{"In": in, "NotIn": !in, "Exists": has, "DoesNotExist": !has}[e.GetOperator()]
-		if !ok {
-			return false
-		}
+		selector.MatchExpressions = append(selector.MatchExpressions, mesh.LabelRequirement(e.GetKey(), e.GetOperator(), e.GetValues()))
 	}
-	return true
+	return mesh.LabelSelectorMatches(&selector, labels), mesh.ValidLabelSelector(&selector)
 }
 
 // doubt notes the objects of which it is not known whether istiod sees them, where they

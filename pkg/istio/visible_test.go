@@ -31,6 +31,9 @@ func TestIstiodSeesItsOwnRevisionAndTheNamespacesThatItDiscovers(t *testing.T) {
 		{"the workload's namespace left out", []string{deny, selectors("matchLabels: {x: z}")}, "undetermined"},
 		{"the root namespace left out", []string{root, rootLabels, selectors("matchLabels: {istio-injection: enabled}")}, "allowed"},
 		{"the root namespace not read", []string{root, selectors("matchLabels: {istio-injection: enabled}")}, "undetermined"},
+		{"an empty revision", []string{labelled("''")}, "allowed"},
+		{"a selector that cannot be read", []string{deny, selectors("matchExpressions: [{key: x, operator: in, values: [a]}]")}, denied},
+		{"a selector without values", []string{deny, selectors("matchExpressions: [{key: x, operator: In}]")}, denied},
 		{"the root namespace by another selector", []string{root, rootLabels, meshConfig("discoverySelectors:", "- matchLabels: {istio-injection: enabled}", "- matchExpressions: [{key: a, operator: NotIn, values: [c]}]")}, strings.Replace(denied, "foo", "istio-system", 1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

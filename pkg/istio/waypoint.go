@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	netapi "istio.io/api/networking/v1alpha3"
@@ -193,6 +194,7 @@ func (t *translation) waypoint() error {
 		return &UnsupportedError{"a waypoint without a Service that is asked for"}
 	}
 	t.result.TakesHBONE = true
+	t.canary(f)
 	port := slices.IndexFunc(f.Ports, func(p FrontedPort) bool { return p.Number == t.in.Port })
 	t.proxy.Tunnel = t.tunnel()
 	if port < 0 {
@@ -223,6 +225,54 @@ func (t *translation) waypoint() error {
 	}
 	t.besideService()
 	return nil
+}
+
+// Labels and the annotation that send a part of a Service's requests through another
+// waypoint (Istio pilot/pkg/serviceregistry/ambient/waypoints.go:buildWeightedWaypoints).
+const (
+	labelCanary          = "istio.io/use-waypoint-canary"
+	labelCanaryNamespace = "istio.io/use-waypoint-canary-namespace"
+	annotationWeight     = "istio.io/use-waypoint-canary-weight"
+)
+
+// canary notes that a part of the requests takes another waypoint, whose policies may be
+// others. Where the namespace names the waypoint, it may name the other one too.
+func (t *translation) canary(f *Fronted) {
+	group := mesh.GroupCore
+	if f.Ref.Kind == "ServiceEntry" {
+		group = mesh.GroupNetworking
+	}
+	o := t.in.Snapshot.Find(group, f.Ref.Kind, f.Namespace, f.Name)
+	if o == nil {
+		return
+	}
+	by, weight := o, o.Annotations[annotationWeight]
+	if _, own := o.Labels[labelUseWaypoint]; !own {
+		if ns := t.in.Snapshot.Find(mesh.GroupCore, "Namespace", "", f.Namespace); ns != nil {
+			if _, set := o.Labels[labelCanary]; !set {
+				by = ns
+			}
+			if _, set := o.Annotations[annotationWeight]; !set {
+				weight = ns.Annotations[annotationWeight]
+			}
+		}
+	}
+	name, namespace := by.Labels[labelCanary], f.Namespace
+	if over, ok := by.Labels[labelCanaryNamespace]; ok {
+		namespace = over
+	}
+	n, err := strconv.Atoi(weight)
+	if name == "" || name == modeNone || err != nil || n <= 0 || n > 100 || name == t.in.Workload.Labels[gatewayNameLabel] && namespace == t.in.Workload.Namespace {
+		return
+	}
+	g := readAPIGateway(t.in.Snapshot.Find(mesh.GroupGateway, "Gateway", namespace, name))
+	if g == nil || g.Spec.GatewayClassName != waypointClass || !g.takesServices(t.in.Snapshot) || !g.admits(t.in.Snapshot, f.Namespace) {
+		return
+	}
+	t.changed(origin.Origin{Ref: by.Ref(), Field: `metadata.labels["` + labelCanary + `"]`}, &envoy.Missing{
+		What: "which of two waypoints the request takes", Why: weight + " in 100 take " + namespace + "/" + name,
+		Hint: "ask about each waypoint: gateway/" + name,
+	}, mayDeny)
 }
 
 // besideService adds the chains that the waypoint has for whatever else it fronts, and

@@ -94,8 +94,18 @@ func (c *collector) waypointOf(snap *mesh.Snapshot, q Place) []query {
 func apiGateway(snap *mesh.Snapshot, o *mesh.Object) []query {
 	var spec struct {
 		GatewayClassName string `json:"gatewayClassName"`
-		Listeners        []struct {
-			Protocol      string `json:"protocol"`
+		AllowedListeners *struct {
+			Namespaces *struct {
+				From string `json:"from"`
+			} `json:"namespaces"`
+		} `json:"allowedListeners"`
+		Listeners []struct {
+			Protocol string `json:"protocol"`
+			TLS      struct {
+				CertificateRefs []struct {
+					Namespace string `json:"namespace"`
+				} `json:"certificateRefs"`
+			} `json:"tls"`
 			AllowedRoutes struct {
 				Namespaces struct {
 					From string `json:"from"`
@@ -114,6 +124,23 @@ func apiGateway(snap *mesh.Snapshot, o *mesh.Object) []query {
 	}
 	scope := o.Namespace
 	var out []query
+	if class := spec.GatewayClassName; class != "istio" && class != "istio-waypoint" {
+		out = append(out, query{group: mesh.GroupGateway, kind: "GatewayClass", name: class})
+	}
+	if a := spec.AllowedListeners; a != nil && a.Namespaces != nil && a.Namespaces.From != "None" {
+		q := query{group: mesh.GroupGateway, kind: "ListenerSet", optional: true}
+		if a.Namespaces.From == "Same" {
+			q.namespace = o.Namespace
+		}
+		out = append(out, q, query{kind: "Namespace"})
+	}
+	for _, l := range spec.Listeners {
+		for _, ref := range l.TLS.CertificateRefs {
+			if ref.Namespace != "" && ref.Namespace != o.Namespace {
+				out = append(out, query{group: mesh.GroupGateway, kind: "ReferenceGrant", namespace: ref.Namespace})
+			}
+		}
+	}
 	if others {
 		scope = "" // of every namespace
 		out = append(out, query{kind: "Namespace"})

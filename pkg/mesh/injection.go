@@ -1,6 +1,11 @@
 package mesh
 
-import "strconv"
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Labels and annotations that the sidecar injector reads.
 const (
@@ -8,6 +13,10 @@ const (
 	labelInjection = "istio-injection"
 	labelRevision  = "istio.io/rev"
 )
+
+// neverInjected are namespaces of Kubernetes' own (Istio pkg/kube/inject/initializer.go:IgnoredNamespaces).
+// It is never written to.
+var neverInjected = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
 // InjectionEnabled reports whether the injector puts a sidecar into new pods of the
 // workload, as far as labels tell: known is false where it hangs on the labels of a
@@ -17,6 +26,9 @@ const (
 func (s *Snapshot) InjectionEnabled(w Workload) (enabled, known bool, why string) {
 	if w.HostNetwork {
 		return false, true, "pods with hostNetwork are not injected"
+	}
+	if slices.Contains(neverInjected, w.Namespace) {
+		return false, true, "pods of Namespace " + w.Namespace + " are never injected"
 	}
 	label, labelled := w.Labels[labelInject]
 	if labelled && label == "false" {
@@ -42,4 +54,32 @@ func (s *Snapshot) InjectionEnabled(w Workload) (enabled, known bool, why string
 		return true, true, "the pods have the label " + labelInject + "=true"
 	}
 	return false, true, "Namespace " + w.Namespace + " has neither the label " + labelInjection + " nor " + labelRevision
+}
+
+// injected gives a template the labels that the injector gives the pods made of it, where
+// they do not have them already (manifests/charts/istio-control/istio-discovery/files/
+// injection-template.yaml and gateway-injection-template.yaml): policies may select by them.
+func (s *Snapshot) injected(w Workload) map[string]string {
+	if enabled, known, _ := s.InjectionEnabled(w); known && !enabled || !known && w.HasSidecar() {
+		return w.Labels
+	}
+	out := maps.Clone(w.Labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	first := func(otherwise string, keys ...string) string {
+		for _, key := range keys {
+			if v := w.Labels[key]; v != "" {
+				return v
+			}
+		}
+		return otherwise
+	}
+	const name, revision, tls = "service.istio.io/canonical-name", "service.istio.io/canonical-revision", "security.istio.io/tlsMode"
+	out[name] = first(w.Ref.Name, name, "app.kubernetes.io/name", "app")
+	out[revision] = first("latest", revision, "app.kubernetes.io/version", "version")
+	if !strings.Contains(w.Annotations["inject.istio.io/templates"], "gateway") {
+		out[tls] = first("istio", tls)
+	}
+	return out
 }

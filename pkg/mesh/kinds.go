@@ -71,7 +71,7 @@ var knownKinds = map[string]map[string]scope{
 	GroupGateway: {
 		"Gateway": namespaced, "HTTPRoute": namespaced, "GRPCRoute": namespaced, "TCPRoute": namespaced,
 		"TLSRoute": namespaced, "UDPRoute": namespaced, "ReferenceGrant": namespaced, "BackendTLSPolicy": namespaced,
-		"GatewayClass": cluster,
+		"ListenerSet": namespaced, "GatewayClass": cluster,
 	},
 	GroupASM: {"IstioGateway": namespaced, "ASMMeshConfig": cluster},
 }

@@ -225,6 +225,7 @@ func (r *resolver) ownerWorkloads(w *ownerView) ([]Workload, error) {
 	}
 	out := podView{template: w.template}.workload(w.object)
 	out.FromTemplate = true
+	out.Labels = r.snap.injected(out)
 	return []Workload{out}, nil
 }
 

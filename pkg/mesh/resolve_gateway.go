@@ -22,7 +22,7 @@ func (r *resolver) gateway(o *Object) ([]Workload, error) {
 	if !errors.As(err, &none) {
 		return out, err
 	}
-	w, ok, decodeErr := managedGateway(o)
+	w, ok, decodeErr := r.snap.managedGateway(o)
 	if decodeErr != nil {
 		return nil, decodeErr
 	}
@@ -36,7 +36,7 @@ func (r *resolver) gateway(o *Object) ([]Workload, error) {
 // its classes, unless its addresses name a Service that somebody else made
 // (Istio pilot/pkg/config/kube/gatewaycommon/deploymentcontroller.go:configureIstioGateway,
 // manifests/charts/istio-control/istio-discovery/files/kube-gateway.yaml and waypoint.yaml).
-func managedGateway(o *Object) (Workload, bool, error) {
+func (s *Snapshot) managedGateway(o *Object) (Workload, bool, error) {
 	var spec struct {
 		GatewayClassName string `json:"gatewayClassName"`
 		Addresses        []struct {
@@ -52,7 +52,7 @@ func managedGateway(o *Object) (Workload, bool, error) {
 	}
 	class, a := spec.GatewayClassName, spec.Addresses
 	theirs := len(a) > 1 || len(a) == 1 && a[0].Type != nil && *a[0].Type != "IPAddress"
-	if class != classIstio && class != classWaypoint || theirs {
+	if !s.makes(class) || theirs {
 		return Workload{}, false, nil
 	}
 	name, managed := o.Name+"-"+class, "istio.io-gateway-controller"
@@ -85,6 +85,19 @@ func managedGateway(o *Object) (Workload, bool, error) {
 		labelGatewayName: o.Name, "gateway.networking.k8s.io/gateway-class-name": class, labelManaged: managed,
 	})
 	return w, true, nil
+}
+
+// makes reports whether Istio's controller makes the Deployments of Gateways of a class:
+// its own two, and those whose GatewayClass names the controller.
+func (s *Snapshot) makes(class string) bool {
+	o := s.Find(GroupGateway, "GatewayClass", "", class)
+	if o == nil {
+		return class == classIstio || class == classWaypoint
+	}
+	var spec struct {
+		ControllerName string `json:"controllerName"`
+	}
+	return o.DecodeSpec(&spec) == nil && (spec.ControllerName == "istio.io/gateway-controller" || spec.ControllerName == "istio.io/mesh-controller")
 }
 
 // infrastructure are the labels or annotations that the pods get: those that the

@@ -37,6 +37,11 @@ func groups(ws []Workload) string {
 	return strings.Join(out, "\n")
 }
 
+// made are the labels that the injector gives the pods of a template.
+func made(name string) string {
+	return " security.istio.io/tlsMode:istio service.istio.io/canonical-name:" + name + " service.istio.io/canonical-revision:latest"
+}
+
 func TestResolve_FindsThePodsOfATargetInGroups(t *testing.T) {
 	const (
 		v1 = "[web-5d8f9c7b6-aaaaa] sa=default 1.26.0 map[app:web version:v1]"
@@ -47,10 +52,10 @@ func TestResolve_FindsThePodsOfATargetInGroups(t *testing.T) {
 		{"cluster.yaml", "rs/web-5d8f9c7b6", "shop", "ReplicaSet shop/web-5d8f9c7b6 " + v1},
 		{"cluster.yaml", "pod/web-5d8f9c7b6-aaaaa", "shop", "Pod shop/web-5d8f9c7b6-aaaaa " + v1},
 		{"cluster.yaml", "svc/web", "shop", "Deployment shop/web " + v2 + "\nPod shop/stranger [stranger] sa=default no proxy map[app:web version:v2]"},
-		{"rendered.yaml", "deploy/web", "default", "Deployment default/web [] sa=default no proxy map[app:web] template"},
+		{"rendered.yaml", "deploy/web", "default", "Deployment default/web [] sa=default no proxy map[app:web" + made("web") + "] template"},
 		{"rendered.yaml", "sts/db", "default", "StatefulSet default/db [] sa=old-spelling no proxy map[app:db tier:data] template"},
-		{"rendered.yaml", "cj/nightly", "default", "CronJob default/nightly [] sa=default no proxy map[job:nightly] template"},
-		{"rendered.yaml", "svc/web", "default", "Deployment default/web [] sa=default no proxy map[app:web] template"},
+		{"rendered.yaml", "cj/nightly", "default", "CronJob default/nightly [] sa=default no proxy map[job:nightly" + made("nightly") + "] template"},
+		{"rendered.yaml", "svc/web", "default", "Deployment default/web [] sa=default no proxy map[app:web" + made("web") + "] template"},
 		{"rendered.yaml", "istiogateway/ingressgateway", "default", "Deployment default/istio-ingressgateway [] sa=default 1.27.0 map[istio:ingressgateway] template"},
 		{"rendered.yaml", "gateway/public", "default", "Pod default/public-istio-1 [public-istio-1] sa=default 1.27.0 map[gateway.networking.k8s.io/gateway-name:public]"},
 	} {
@@ -171,6 +176,19 @@ func TestWorkload_KeepsWhatThePodSays(t *testing.T) {
 	}
 }
 
+func TestPortByName_LooksIntoContainersAndThenIntoNativeSidecars(t *testing.T) {
+	port := func(n int) []ContainerPort { return []ContainerPort{{Name: "web", Number: n, Protocol: "TCP"}} }
+	ends, native, app := Container{Init: true, Ports: port(1)}, Container{Init: true, RestartPolicy: "Always", Ports: port(2)}, Container{Ports: port(3)}
+	for _, tc := range []struct {
+		containers []Container
+		want       int
+	}{{[]Container{ends, native, app}, 3}, {[]Container{ends, native}, 2}, {[]Container{ends}, 0}} {
+		if n, found := (Workload{Containers: tc.containers}).PortByName("web", "TCP"); n != tc.want || found != (tc.want != 0) {
+			t.Errorf("%d %v, want %d", n, found, tc.want)
+		}
+	}
+}
+
 func TestServicesOf_ResolvesPortsForTheWorkload(t *testing.T) {
 	s := fixture(t, "cluster.yaml", "")
 	ws, err := s.Resolve(Target{TypeDeployment, "web"}, "shop")
@@ -221,18 +239,23 @@ func TestInjectionEnabled_FollowsTheWebhooks(t *testing.T) {
 		{"a pod that refuses", map[string]string{"istio-injection": "enabled"}, map[string]string{labelInject: "false"}, nil, false, false, true},
 		{"a pod that refuses by annotation", nil, nil, map[string]string{labelInject: "false"}, false, false, true},
 		{"a label that overrules the annotation", map[string]string{"istio-injection": "enabled"}, map[string]string{labelInject: "true"}, map[string]string{labelInject: "false"}, false, true, true},
+		{"a namespace of Kubernetes' own", map[string]string{"istio-injection": "enabled"}, nil, nil, false, false, true},
 		{"a pod in the host's network", map[string]string{"istio-injection": "enabled"}, nil, nil, true, false, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var objects []*Object
+			namespace := "foo"
+			if strings.Contains(tc.name, "Kubernetes' own") {
+				namespace = "kube-system"
+			}
 			if tc.namespace != nil {
-				objects = append(objects, &Object{APIVersion: "v1", Kind: "Namespace", Name: "foo", Labels: tc.namespace})
+				objects = append(objects, &Object{APIVersion: "v1", Kind: "Namespace", Name: namespace, Labels: tc.namespace})
 			}
 			s, err := NewSnapshot(objects, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			enabled, known, why := s.InjectionEnabled(Workload{Namespace: "foo", Labels: tc.labels, Annotations: tc.annotations, HostNetwork: tc.host})
+			enabled, known, why := s.InjectionEnabled(Workload{Namespace: namespace, Labels: tc.labels, Annotations: tc.annotations, HostNetwork: tc.host})
 			if enabled != tc.enabled || known != tc.known || why == "" {
 				t.Errorf("%v %v: %s", enabled, known, why)
 			}

@@ -2,6 +2,8 @@ package mesh
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
 )
@@ -51,7 +53,7 @@ type ContainerPort struct {
 // init container unless it is a native sidecar.
 func (w Workload) ProxyContainer() (Container, bool) {
 	for _, c := range w.Containers {
-		if c.Name == ProxyContainerName && (!c.Init || c.RestartPolicy == string(corev1.ContainerRestartPolicyAlways)) {
+		if c.Name == ProxyContainerName && (!c.Init || c.native()) {
 			return c, true
 		}
 	}
@@ -65,16 +67,28 @@ func (w Workload) HasSidecar() bool {
 	return found
 }
 
-// PortByName returns the number of a container's port of that name and protocol.
+// PortByName returns the number of a container's port of that name and protocol: of the
+// containers in their order, then of native sidecars
+// (Istio pilot/pkg/serviceregistry/kube/controller/util.go:FindPort).
 func (w Workload) PortByName(name, protocol string) (int, bool) {
-	for _, c := range w.Containers {
-		for _, p := range c.Ports {
-			if p.Name == name && p.Protocol == protocol {
-				return p.Number, true
+	for _, init := range []bool{false, true} {
+		for _, c := range w.Containers {
+			if c.Init != init || init && !c.native() {
+				continue
+			}
+			for _, p := range c.Ports {
+				if p.Name == name && p.Protocol == protocol {
+					return p.Number, true
+				}
 			}
 		}
 	}
 	return 0, false
+}
+
+// native reports whether an init container runs on beside the others.
+func (c Container) native() bool {
+	return c.RestartPolicy == string(corev1.ContainerRestartPolicyAlways)
 }
 
 // SelectorMatches reports whether every pair of the selector is among the labels. An
@@ -87,4 +101,25 @@ func SelectorMatches(selector, labels map[string]string) bool {
 		}
 	}
 	return true
+}
+
+// LabelSelector is Kubernetes' selector with labels and expressions.
+type LabelSelector = metav1.LabelSelector
+
+// LabelSelectorMatches reports whether the selector takes the labels; one that cannot be
+// read takes none.
+func LabelSelectorMatches(selector *LabelSelector, have map[string]string) bool {
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil && s.Matches(labels.Set(have))
+}
+
+// ValidLabelSelector reports whether a selector can be read.
+func ValidLabelSelector(selector *LabelSelector) bool {
+	_, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil
+}
+
+// LabelRequirement is an expression of a selector.
+func LabelRequirement(key, operator string, values []string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: key, Operator: metav1.LabelSelectorOperator(operator), Values: values}
 }

@@ -41,7 +41,7 @@ func (s *Snapshot) Workloads(namespace string) ([]Workload, error) {
 		if slices.ContainsFunc(out, func(w Workload) bool { return w.Labels[labelGatewayName] == o.Name }) {
 			continue
 		}
-		w, ok, err := managedGateway(o)
+		w, ok, err := s.managedGateway(o)
 		if err != nil {
 			return nil, err
 		}

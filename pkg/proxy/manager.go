@@ -159,6 +159,12 @@ func (r *reading) manager(o object) *envoy.ConnectionManager {
 	case "REJECT_REQUEST":
 		cm.EscapedSlashes = envoy.RejectEscapedSlashes
 	}
+	switch o.sub("common_http_protocol_options").text("headers_with_underscores_action") {
+	case "REJECT_REQUEST":
+		cm.Underscores = envoy.RejectUnderscores
+	case "DROP_HEADER":
+		cm.Underscores = envoy.DropUnderscores
+	}
 	switch o.text("forward_client_cert_details") {
 	case "FORWARD_ONLY":
 		cm.ForwardClientCert = envoy.ForwardOnlyXFCC

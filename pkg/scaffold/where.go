@@ -125,7 +125,7 @@ func (p *planner) selecting(what, base string, found []mesh.Workload) error {
 func (p *planner) passing(key string) bool {
 	switch key {
 	case "version", "app.kubernetes.io/version", "helm.sh/chart", "pod-template-hash", "controller-revision-hash", "istio.io/rev",
-		"app.kubernetes.io/managed-by", "service.istio.io/canonical-revision", "chart", "heritage", "sidecar.istio.io/inject":
+		"app.kubernetes.io/managed-by", "service.istio.io/canonical-name", "service.istio.io/canonical-revision", "chart", "heritage", "sidecar.istio.io/inject":
 		return true
 	}
 	return strings.HasPrefix(key, "security.istio.io/") || strings.HasPrefix(key, "topology.")

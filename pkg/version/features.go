@@ -107,6 +107,7 @@ var (
 	OptionalIssuer        = since("a rule without issuer", "1.27.0")
 	SpaceDelimitedClaims  = since("spaceDelimitedClaims", "1.28.0")
 	Presence              = since("presence", "1.32.0")
+	ConnectionSettings    = since("connectionSettings", "1.31.0")
 	CustomProviderInID    = since("the provider in the ids of CUSTOM policies", "1.30.0")
 	TrustDomains          = since("trustDomains", "1.30.2")
 	ServiceAccountEscape  = fix("special characters in serviceAccounts are literal (CVE-2026-39350)", "1.27.9", "1.28.6", "1.29.2", "1.30.0")

@@ -25,7 +25,7 @@ type edge struct {
 // The evaluator agrees with Envoy on each corner, all of which share one run.
 func TestEdges(t *testing.T) {
 	edges := slices.Concat(httpEdges(), methodEdges(), limitEdges(), pathEdges(), addressEdges(), policyEdges(), sidecarEdges(), inboundEdges(), gatewayEdges(), kubeGatewayEdges(), waypointEdges(), configEdges(),
-		locationEdges(), claimEdges(), principalEdges())
+		locationEdges(), claimEdges(), principalEdges(), settingsEdges(), gatewaySettingEdges(), meshEdges(), portEdges(), sharedGatewayEdges(), listenerEdges(), frontedEdges(), workloadEdges())
 	cases := make([]judge.Case, len(edges))
 	seen := map[string]bool{}
 	for i, e := range edges {

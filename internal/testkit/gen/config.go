@@ -57,7 +57,36 @@ func (b *builder) hops() {
 		b.annotations["proxy.istio.io/config"] = fmt.Sprintf(`{"gatewayTopology":{"numTrustedProxies":%d}}`, n)
 		return
 	}
-	b.config["defaultConfig"] = map[string]any{"gatewayTopology": map[string]any{"numTrustedProxies": n}}
+	b.defaultConfig("gatewayTopology", map[string]any{"numTrustedProxies": n})
+}
+
+// defaultConfig sets a part of what proxies are started with.
+func (b *builder) defaultConfig(key string, value any) {
+	all, ok := b.config["defaultConfig"].(map[string]any)
+	if !ok {
+		all = map[string]any{}
+		b.config["defaultConfig"] = all
+	}
+	all[key] = value
+}
+
+// connectionSettings say more of paths than pathNormalization, and of header names.
+func (b *builder) connectionSettings() {
+	d, cs := b.dice, map[string]any{}
+	if d.percent(40) {
+		cs["profile"] = pick(d, "EDGE", "EDGE", "SIDECAR")
+	}
+	if d.percent(40) {
+		cs["httpMergeSlashes"] = d.percent(50)
+	}
+	if d.percent(50) {
+		cs["httpPathWithEscapedSlashesAction"] = pick(d, "KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD")
+	}
+	if d.percent(50) {
+		cs["httpHeadersWithUnderscoresAction"] = "HEADERS_WITH_UNDERSCORES_" + pick(d, "ALLOW", "REJECT_REQUEST", "DROP_HEADER")
+	}
+	d.tag("config/connectionSettings")
+	b.defaultConfig("connectionSettings", cs)
 }
 
 // requestAuthentication is one object with one rule.

@@ -47,7 +47,7 @@ var distribution = []wanted{
 	{20, "action/", "ALLOW DENY AUDIT CUSTOM"}, {4, "dry-run/", "true True TRUE t T 1 false 0 yes tRue"},
 	{50, "scope/", "root namespace other"}, {30, "selector/", "absent own two-labels no-labels half other targetRef targetRefs"},
 	{10, "rules/", "none empty over-10 odd-entry null"}, {50, "policy/", "duplicate"},
-	{20, "normalization/", "NONE BASE DEFAULT MERGE_SLASHES DECODE_AND_MERGE_SLASHES"}, {20, "hops/", "0 1 2 3"}, {100, "config/", "aliases"},
+	{20, "normalization/", "NONE BASE DEFAULT MERGE_SLASHES DECODE_AND_MERGE_SLASHES"}, {20, "hops/", "0 1 2 3"}, {100, "config/", "aliases"}, {50, "config/", "connectionSettings"},
 	{20, "role/", "gateway-HTTP gateway-SIMPLE gateway-MUTUAL"}, {10, "gateway/", "HTTP HTTPS HTTP2 GRPC several"},
 	{50, "port/", "http http-api http2 grpc grpc-api"}, {5, "port/", "tcp tcp-db"}, {20, "peers/", "mesh namespace workload port STRICT PERMISSIVE DISABLE UNSET"},
 	{20, "jwtRule/", `issuer audiences fromHeaders fromParams fromCookies forwardOriginalToken outputPayloadToHeader outputClaimToHeaders

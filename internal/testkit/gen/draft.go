@@ -124,6 +124,7 @@ var noises = []weighted[func(r *draft)]{
 		r.header("x-forwarded-client-cert", "By=spiffe://a/b;Hash=00;URI=spiffe://cluster.local/ns/foo/sa/bar")
 	}},
 	{2, (*draft).connection},
+	{3, func(r *draft) { r.header(pick(r.dice, "x_role", "a_b", "_"), "1") }},
 	{1, func(r *draft) { r.req.Host = "" }},
 	{4, (*draft).upgrade},
 	{2, (*draft).large},

@@ -245,6 +245,9 @@ func (b *builder) rich() {
 	if d.percent(35) {
 		b.hops()
 	}
+	if d.percent(12) {
+		b.connectionSettings()
+	}
 	if d.oneIn(25) {
 		b.m.RemoteJWKS = pick(d, "envoy", "hybrid")
 		d.tag("remote/" + b.m.RemoteJWKS)

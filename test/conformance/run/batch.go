@@ -245,6 +245,9 @@ func (b *batch) try(ctx context.Context, j *job) (bool, error) {
 	c := &b.cases[j.at]
 	minted := judge.Minted{Destination: j.to.String()}
 	reason, refused := b.refused[j.mesh.name]
+	if t := j.mesh.tunnel; t != nil && !refused { // a waypoint needs both of its listeners
+		reason, refused = b.refused[t.listener.Name]
+	}
 	if t := j.mesh.tunnel; t != nil {
 		minted.Destination, minted.Tunnel = t.to.String(), j.to.String()
 		if reason == "" {

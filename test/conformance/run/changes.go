@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"istio.io/istio/pilot/pkg/networking/core"
+	"istio.io/istio/pilot/pkg/networking/util"
 )
 
 const (
@@ -268,6 +269,9 @@ func isAuthorizer(cluster string) bool {
 func (a *adaptation) tcp(m *tcpproxy.TcpProxy, path string) {
 	m.AccessLog = []*accesslogv3.AccessLog{a.log}
 	a.note(whyLog, "%s.access_log", path)
+	if m.GetCluster() == util.BlackHoleCluster {
+		return // the Envoy has no such cluster either, and closes the connection
+	}
 	if m.GetWeightedClusters() != nil {
 		a.note(whyCluster, "%s.weighted_clusters", path)
 	}

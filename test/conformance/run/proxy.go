@@ -16,6 +16,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/serviceregistry/kube"
+	kubecontroller "istio.io/istio/pilot/pkg/serviceregistry/kube/controller"
 	"istio.io/istio/pkg/cluster"
 	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/labels"
@@ -239,20 +240,25 @@ func (m *manifest) asEntry(w *workload) []config.Config {
 	}}
 }
 
-// targetPort resolves a Service's port to that of the Pod.
+// targetPort has istiod resolve a Service's port to that of the Pod, after what an API
+// server would have filled in.
 func targetPort(port corev1.ServicePort, pod corev1.PodSpec) (uint32, bool) {
-	if port.TargetPort.Type == intstr.String {
-		for _, c := range slices.Concat(pod.Containers, pod.InitContainers) {
-			for _, p := range c.Ports {
-				if p.Name == port.TargetPort.StrVal {
-					return uint32(p.ContainerPort), true
+	if port.TargetPort.Type == intstr.Int && port.TargetPort.IntVal == 0 {
+		return uint32(port.Port), true
+	}
+	if port.Protocol == "" {
+		port.Protocol = corev1.ProtocolTCP
+	}
+	pod = *pod.DeepCopy()
+	for _, containers := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
+		for _, c := range containers {
+			for i := range c.Ports {
+				if c.Ports[i].Protocol == "" {
+					c.Ports[i].Protocol = corev1.ProtocolTCP
 				}
 			}
 		}
-		return 0, false
 	}
-	if port.TargetPort.IntVal == 0 {
-		return uint32(port.Port), true
-	}
-	return uint32(port.TargetPort.IntVal), true
+	number, err := kubecontroller.FindPort(&corev1.Pod{Spec: pod}, &port)
+	return uint32(number), err == nil
 }

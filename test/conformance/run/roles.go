@@ -139,7 +139,15 @@ func (m *manifest) gatewayWorkload(name, namespace string) (*workload, error) {
 		w.pod = gatewayPod(gw)
 	}
 	if !slices.ContainsFunc(m.services, func(s corev1.Service) bool { return s.Name == deploymentOf(gw) && s.Namespace == namespace }) {
-		m.addService(gatewayService(gw))
+		svc := gatewayService(gw)
+		for _, o := range objects {
+			if set, ok := o.(*gatewayv1.ListenerSet); ok && string(set.Spec.ParentRef.Name) == name {
+				for _, l := range set.Spec.Listeners {
+					withPort(&svc, string(l.Name), l.Port)
+				}
+			}
+		}
+		m.addService(svc)
 	}
 	return w, nil
 }
@@ -190,12 +198,16 @@ func gatewayService(gw *gatewayv1.Gateway) corev1.Service {
 	}
 	svc.CreationTimestamp = metav1.NewTime(youngest)
 	for _, l := range gw.Spec.Listeners {
-		port := corev1.ServicePort{Name: string(l.Name), Port: l.Port, Protocol: corev1.ProtocolTCP}
-		if !slices.ContainsFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == port.Port }) {
-			svc.Spec.Ports = append(svc.Spec.Ports, port)
-		}
+		withPort(&svc, string(l.Name), l.Port)
 	}
 	return svc
+}
+
+// withPort gives a Service a port, unless it has it.
+func withPort(svc *corev1.Service, name string, number int32) {
+	if !slices.ContainsFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == number }) {
+		svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: name, Port: number, Protocol: corev1.ProtocolTCP})
+	}
 }
 
 // addService adds a Service that nobody wrote.

@@ -26,6 +26,7 @@ import (
 	"istio.io/istio/pkg/kube/kclient/clienttest"
 	"istio.io/istio/pkg/kube/krt"
 	"istio.io/istio/pkg/kube/multicluster"
+	"istio.io/istio/pkg/ptr"
 	"istio.io/istio/pkg/test"
 )
 
@@ -43,6 +44,10 @@ var flags = map[string]*bool{
 	"PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE": &features.EnableSidecarServiceInboundListenerMerge,
 	"ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY":           &features.EnableSelectorBasedK8sGatewayPolicy,
 	"ENABLE_LAYERED_WAYPOINT_AUTHORIZATION_POLICIES":     &features.WaypointLayeredAuthorizationPolicies,
+	"PILOT_SKIP_VALIDATE_TRUST_DOMAIN":                   &features.SkipValidateTrustDomain,
+	"PILOT_SCOPE_GATEWAY_TO_NAMESPACE":                   &features.ScopeGatewayToNamespace,
+	"PILOT_ENABLE_STRICT_GATEWAY_MERGING":                &features.EnableStrictGatewayMerging,
+	"ENABLE_GATEWAY_API_MANUAL_DEPLOYMENT":               &features.EnableGatewayAPIManualDeployment,
 }
 
 // setFlags sets them and gives what sets them back.
@@ -153,6 +158,15 @@ func secretsFor(objects []runtime.Object, own *leaf) []runtime.Object {
 		}
 	}
 	for _, o := range objects {
+		if set, ok := o.(*gatewayv1.ListenerSet); ok {
+			for _, l := range set.Spec.Listeners {
+				if l.TLS != nil {
+					for _, ref := range l.TLS.CertificateRefs {
+						add(ptr.OrDefault((*string)(ref.Namespace), set.Namespace), string(ref.Name))
+					}
+				}
+			}
+		}
 		gw, ok := o.(*gatewayv1.Gateway)
 		if !ok {
 			continue
@@ -162,8 +176,36 @@ func secretsFor(objects []runtime.Object, own *leaf) []runtime.Object {
 				continue
 			}
 			for _, ref := range l.TLS.CertificateRefs {
-				add(gw.Namespace, string(ref.Name))
+				add(ptr.OrDefault((*string)(ref.Namespace), gw.Namespace), string(ref.Name))
 			}
+		}
+		for _, ref := range clientCertificates(gw) {
+			namespace := ptr.OrDefault((*string)(ref.Namespace), gw.Namespace)
+			if ref.Kind == "ConfigMap" {
+				out = append(out, &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: string(ref.Name)}, Data: map[string]string{"ca.crt": own.certPEM},
+				})
+				continue
+			}
+			add(namespace, string(ref.Name))
+		}
+	}
+	return out
+}
+
+// clientCertificates are the references to what clients of a Gateway are validated with.
+func clientCertificates(gw *gatewayv1.Gateway) []gatewayv1.ObjectReference {
+	if gw.Spec.TLS == nil || gw.Spec.TLS.Frontend == nil {
+		return nil
+	}
+	all := []gatewayv1.TLSConfig{gw.Spec.TLS.Frontend.Default}
+	for _, p := range gw.Spec.TLS.Frontend.PerPort {
+		all = append(all, p.TLS)
+	}
+	var out []gatewayv1.ObjectReference
+	for _, c := range all {
+		if c.Validation != nil {
+			out = append(out, c.Validation.CACertificateRefs...)
 		}
 	}
 	return out

@@ -67,6 +67,9 @@ func (s *state) extract(p *Provider) []found {
 		case InHeader:
 			out = s.extractHeader(out, l)
 		case InParam:
+			if !mayHaveParam(s.path, l.Name) {
+				continue
+			}
 			if v, ok := firstParam(s.path, l.Name); ok {
 				s.br.add(BranchJWTInParam)
 				out = append(out, found{l, v})
@@ -181,12 +184,14 @@ func eachParam(path string) iter.Seq[queryParam] {
 	}
 }
 
+// mayHaveParam is false of most requests, and quick.
+func mayHaveParam(path, name string) bool {
+	at := strings.IndexByte(path, '?')
+	return at >= 0 && (strings.IndexByte(path[at:], '%') >= 0 || strings.Contains(path[at:], name))
+}
+
 // firstParam is the first value of a parameter; others of that name do not count.
 func firstParam(path, name string) (string, bool) {
-	at := strings.IndexByte(path, '?')
-	if at < 0 || strings.IndexByte(path[at:], '%') < 0 && !strings.Contains(path[at:], name) {
-		return "", false // as in most requests
-	}
 	for p := range eachParam(path) {
 		if p.name == name {
 			return p.value, true

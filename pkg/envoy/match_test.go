@@ -225,7 +225,13 @@ func TestOlderTemplatesDoNotTakeAStar(t *testing.T) {
 }
 
 func TestTemplatesThatEnvoyRefusesAreRefused(t *testing.T) {
-	for _, template := range []string{"u/{*}", "/{**}/{*}", "/{**}/{**}", "//{*}", "/a{b/{*}", "/{*}x/y", "/a b/{*}", "{**}", "/{*}[", "/a/{*}{**}"} {
+	for _, template := range []string{
+		"u/{*}", "/a{b/{*}", "/{*}x/y", "/a b/{*}", "/{*}[", "/{*}x/{*}", "/{*}/{**}/{*}", "/{**}/{**}", "/{**}x/y", "/{foo=**}/b/{*}",
+		"/{**}/{foo}", "/{x}y{z}/{*}", "/{*}{x}", "/{1x}/{*}", "/{x}/{x}/{*}", "/{a}/{b}/{c}/{d}/{e}/{f}/{*}",
+		"/{averyveryverylongname}/{*}", "/{}/{*}", "/{x=}/{*}", "/{x=/}/{*}", "/{x=a/}/{*}", "/{x=a{b}}/{*}", "/x}/{*}", "/{x/{*}",
+		"/{x-y}/{*}", "/{é}/{*}", "//{*}", "/a//{*}", "{*}", "{**}", "a/{*}", "*/{*}", "/**/{*}", "/{*", "/{***}", "/{****}", "/{{*}}",
+		"/{*}?x=1", "/{*}#x", "/{*} ", "/ {*}", "/é/{*}", "/[a]/{*}", "/a|b/{*}", `/a\b/{*}`, "/(?i)A/{*}", "/a^/{*}",
+	} {
 		if _, err := NewTemplate(template); err == nil {
 			t.Errorf("%s is taken", template)
 		}

@@ -68,6 +68,9 @@ func resolveKeys(p *envoy.Proxy, files []KeyFile, istiod version.Version) (envoy
 			findings = append(findings, finding)
 			continue
 		}
+		if src.NoTime {
+			file, ok = KeyFile{For: keyName(src)}, true
+		}
 		if !ok {
 			what := "the keys at " + src.URI
 			if src.URI == "" {

@@ -251,6 +251,20 @@ func (s *state) absoluteForm(cm *ConnectionManager) *rejection {
 	return nil
 }
 
+// ValidURL says that the proxy takes a text for the URL of a server of keys
+// (Envoy source/common/http/utility.cc:Utility::Url::initialize).
+func ValidURL(text string) bool {
+	scheme, rest, ok := strings.Cut(text, "://")
+	for i := range len(scheme) {
+		c := scheme[i] | 0x20
+		ok = ok && 'a' <= c && c <= 'z'
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return ok && scheme != "" && validHostPort(rest[strings.LastIndexByte(rest, '@')+1:])
+}
+
 // validHostPort is what http_parser_parse_url takes for the host of a target.
 func validHostPort(h string) bool {
 	if end := strings.LastIndexByte(h, ']'); strings.HasPrefix(h, "[") && end > 0 {

@@ -129,11 +129,10 @@ func (e *evaluation) run() {
 			return
 		}
 	}
-	if name := s.unsendable(); name != "" {
-		e.verdict = Verdict{Decision: Denied, Status: 503, Body: "invalid header value for: " + name,
-			Details: "filter_removed_required_request_headers{invalid_header_value_for:_" + name + "}"}
+	if reason, note := s.unsendable(); reason != "" {
+		e.verdict = Verdict{Decision: Denied, Status: 503, Body: reason, Details: "filter_removed_required_request_headers{" + underscored(reason) + "}"}
 		e.reply(&e.verdict)
-		e.step(Step{Stage: StageRouter, Outcome: Matched, Note: "a claim or parameter has left a control character in " + name})
+		e.step(Step{Stage: StageRouter, Outcome: Matched, Note: note})
 		return
 	}
 	if s.method == methodConnect {
@@ -164,24 +163,6 @@ func (e *evaluation) enters(cm *ConnectionManager) *Upstream {
 		}
 	}
 	return nil
-}
-
-// unsendable is the first header with a value that cannot be sent to the
-// application, which happens where a claim or a decoded parameter got into it
-// (Envoy source/common/http/header_utility.cc:checkValidRequestHeaders).
-func (s *state) unsendable() string {
-	if s.hasPath && hasControl(s.path) {
-		return ":path"
-	}
-	if !s.wrote {
-		return "" // the codec has looked at what the client sent
-	}
-	for _, h := range s.headers {
-		if hasControl(h.value) {
-			return h.name
-		}
-	}
-	return ""
 }
 
 // bytes runs the filters of a chain that does not take the bytes for HTTP. They

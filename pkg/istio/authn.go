@@ -178,6 +178,9 @@ func refusedRule(r jwtRule, fetcher envoy.Fetcher) *envoy.Refusal {
 		return refusal("the name of a header has a line break", "outputPayloadToHeader")
 	}
 	const limit = 1 << 32 // seconds, of the timeout of an HttpUri
+	if fetcher == envoy.ProxyFetch && !envoy.ValidURL(r.GetJwksUri()) {
+		return refusal("the proxy is to fetch keys from what is no URL to it", "jwksUri")
+	}
 	if s := r.GetTimeout().AsDuration().Seconds(); fetcher == envoy.ProxyFetch && (s < 0 || r.GetTimeout().GetSeconds() >= limit) {
 		return refusal("the timeout is out of range", "timeout")
 	}
@@ -213,6 +216,7 @@ func (t *translation) keySource(r jwtRule) envoy.KeySource {
 // a name without a dot is a Service of its own namespace, and of no other.
 func (t *translation) byControlPlane(k envoy.KeySource, r jwtRule) envoy.KeySource {
 	k.Fetcher = envoy.ControlPlane
+	k.NoTime = r.GetTimeout() != nil && r.GetTimeout().AsDuration() <= 0
 	u, err := url.Parse(k.URI)
 	if err != nil || u.Hostname() == "" || strings.ContainsAny(u.Hostname(), ".:") {
 		return k

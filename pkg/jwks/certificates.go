@@ -59,11 +59,11 @@ func certificateKey(text string) (*rsaKey, jwt.Status) {
 	if err != nil {
 		return nil, jwt.JwksX509Parse
 	}
-	cert, err := x509.ParseCertificate(der[:len(der)-len(rest)]) // bytes after it do not count
+	public, err := publicKey(der[:len(der)-len(rest)]) // bytes after it do not count
 	if err != nil {
 		return nil, jwt.JwksX509Parse
 	}
-	pub, ok := cert.PublicKey.(*rsa.PublicKey)
+	pub, ok := public.(*rsa.PublicKey)
 	if !ok {
 		return nil, jwt.JwksX509PublicKey
 	}
@@ -72,6 +72,27 @@ func certificateKey(text string) (*rsaKey, jwt.Status) {
 		return nil, jwt.JwksX509PublicKey
 	}
 	return key, jwt.OK
+}
+
+// publicKey is a certificate's key. BoringSSL reads extensions only when somebody asks
+// for them, so that broken ones, which crypto/x509 refuses, do not count.
+func publicKey(der []byte) (any, error) {
+	if cert, err := x509.ParseCertificate(der); err == nil {
+		return cert.PublicKey, nil
+	}
+	var cert struct {
+		TBS struct {
+			Version                                       int `asn1:"optional,explicit,default:0,tag:0"`
+			Serial                                        *big.Int
+			Algorithm, Issuer, Validity, Subject, KeyInfo asn1.RawValue
+		}
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(der, &cert); err != nil {
+		return nil, err
+	}
+	return x509.ParsePKIXPublicKey(cert.TBS.KeyInfo.FullBytes)
 }
 
 // readPEM decodes the first block of a text as BoringSSL does, which is not what
@@ -83,7 +104,7 @@ func readPEM(text string) ([]byte, bool) {
 	const begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 	var body strings.Builder
 	header := true // until an empty line or the end of the block
-	for i, line := range strings.Split(text, "\n") {
+	for i, line := range pemLines(text) {
 		line = strings.TrimRightFunc(line, func(r rune) bool { return r <= ' ' })
 		switch {
 		case i == 0:
@@ -103,4 +124,20 @@ func readPEM(text string) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// pemLines are the lines of a text as BIO_gets gives them to BoringSSL, which has room
+// for 253 characters: what is longer comes in pieces, and of a line of just that length
+// the line feed comes alone.
+func pemLines(text string) []string {
+	const room = 253
+	var lines []string
+	for text != "" {
+		end := min(len(text), room)
+		if i := strings.IndexByte(text[:end], '\n'); i >= 0 {
+			end = i + 1
+		}
+		lines, text = append(lines, text[:end]), text[end:]
+	}
+	return lines
 }

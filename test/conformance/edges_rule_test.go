@@ -64,7 +64,7 @@ func ruleFieldEdges() []edge {
 				spec := "{jwtRules: [{issuer: i, jwksUri: " + strconv.Quote(uri) + ", " + timeout + "}]}"
 				out = append(out, edge{
 					name: fmt.Sprintf("keys by %q from %q %s", remote, uri, timeout), remote: remote,
-					jwks: map[string]string{uri: keySetOf("rsa-a")},
+					jwks: map[string]string{"https://keys.example/a.json": keySetOf("rsa-a")},
 					mesh: web(object("security.istio.io/v1", "RequestAuthentication", "r", spec)),
 					req:  withToken(good, "", "Authorization", "Bearer {token:0}"),
 				})

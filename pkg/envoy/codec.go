@@ -33,7 +33,9 @@ func (s *state) decode(cm *ConnectionManager) *rejection {
 	s.method, s.authority, s.path, s.hasPath = r.Method, r.Authority, r.Path, true
 	decode := s.decodeHTTP1
 	if r.Protocol == HTTP2 {
-		s.scheme = r.Scheme
+		if s.scheme = r.Scheme; s.scheme == "" {
+			s.scheme = s.connectionScheme() // as its clients say it, who know of no other
+		}
 		decode = s.decodeHTTP2
 	}
 	rej := decode(cm)

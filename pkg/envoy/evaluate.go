@@ -129,6 +129,13 @@ func (e *evaluation) run() {
 			return
 		}
 	}
+	if !s.hasPath && s.hasPayload && e.p.Role != RoleSidecar {
+		// A good token has the route looked up anew (jwt_authn clear_route_cache).
+		e.verdict = Verdict{Decision: Denied, Status: 404, Details: "route_not_found"}
+		e.reply(&e.verdict)
+		e.step(Step{Stage: StageRouter, Outcome: Matched, Note: "a rule of a RequestAuthentication has removed :path, and no route is for a request without it"})
+		return
+	}
 	if reason, note := s.unsendable(); reason != "" {
 		e.verdict = Verdict{Decision: Denied, Status: 503, Body: reason, Details: "filter_removed_required_request_headers{" + underscored(reason) + "}"}
 		e.reply(&e.verdict)

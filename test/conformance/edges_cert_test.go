@@ -33,6 +33,8 @@ func certificateOf(name string, change func(*x509.Certificate)) []byte {
 	return der
 }
 
+func nothing(*x509.Certificate) {}
+
 // wrapped is DER as PEM with lines of so many characters.
 func wrapped(der []byte, width int, newline string) string {
 	text := base64.StdEncoding.EncodeToString(der)
@@ -47,13 +49,13 @@ func wrapped(der []byte, width int, newline string) string {
 
 // certificateEdges are key sets in the form of certificates by kid.
 func certificateEdges() []edge {
-	plain := certificateOf("rsa-a", func(*x509.Certificate) {})
+	plain := certificateOf("rsa-a", nothing)
 	good := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: plain}))
-	other := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateOf("rsa-b", func(*x509.Certificate) {})}))
+	other := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateOf("rsa-b", nothing)}))
 	body := strings.TrimSuffix(strings.TrimPrefix(good, certificateBegin), certificateEnd)
 	first, rest, _ := strings.Cut(body, "\n")
-	elliptic := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateOf("p256-a", func(*x509.Certificate) {})}))
-	small := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateOf("rsa-1024", func(*x509.Certificate) {})}))
+	elliptic := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateOf("p256-a", nothing)}))
+	small := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateOf("rsa-1024", nothing)}))
 	bare := strings.ReplaceAll(strings.TrimRight(body, "\n"), "\n", "")
 	sets := map[string]map[string]any{
 		"plain": {"a": good}, "two": {"a": good, "b": other}, "an empty kid": {"": good}, "one that is no text": {"a": good, "b": 1}, "one that is no certificate": {"a": good, "b": "x"}, "no newline at the end": {"a": strings.TrimSuffix(good, "\n")}, "two newlines at the end": {"a": good + "\n"},

@@ -35,7 +35,8 @@ func TestEdges(t *testing.T) {
 // The evaluator agrees with Envoy on what admission would refuse, and on what only
 // somebody with bad intentions sends.
 func TestEdgesOfKeysTokensAndRules(t *testing.T) {
-	agree(t, slices.Concat(templateEdges(), keyEdges(), textEdges(), ruleFieldEdges(), jwksEdges(), certificateEdges(), placeEdges(), severalEdges(), tokenEdges(), hostEdges(), identityEdges()))
+	agree(t, slices.Concat(templateEdges(), keyEdges(), textEdges(), ruleFieldEdges(), jwksEdges(), certificateEdges(), placeEdges(), severalEdges(), tokenEdges(), hostEdges(), identityEdges(),
+		replyEdges(), fetchEdges(), gatewayRuleEdges(), spellingEdges()))
 }
 
 // agree sends all edges through one run, and compares the answers.

@@ -195,6 +195,17 @@ func TestTemplatesMatchAsEnvoysDo(t *testing.T) {
 		{"/a.b/{*}", "/a.b/c", true},
 		{"/a/{*}/{**}", "/a/b/", true},
 		{"/A/{*}", "/a/b", false},
+		{"/{*}.html", "/x.html", true},
+		{"/{*}.html", "/xhtml", false},
+		{"/{foo}/{*}", "/a/b", true},
+		{"/{foo=a/*}/{*}", "/a/b/c", true},
+		{"/{foo=a/*}/{*}", "/b/b/c", false},
+		{"/v{x}/{*}", "/v1/b", true},
+		{"/v{x}/{*}", "/w1/b", false},
+		{"/{x}.json/{*}", "/a.json/b", true},
+		// RE2 refuses what these make, so that no path matches.
+		{"/a{**}b", "/aab", false},
+		{"/{**}{*}", "/a", false},
 	} {
 		t.Run(c.template+" and "+c.path, func(t *testing.T) {
 			m, err := NewTemplate(c.template)

@@ -111,7 +111,9 @@ func (e *evaluation) run() {
 	if s.req.Connection.Transport.IsKnown() && !s.tls {
 		s.peer = Known(Peer{})
 	}
-	if rej := s.decode(chain.HTTP); rej != nil {
+	rej := s.decode(chain.HTTP)
+	s.grpcRequest = s.grpc()
+	if rej != nil {
 		e.reject(StageCodec, rej)
 		return
 	}
@@ -268,16 +270,16 @@ func (e *evaluation) reject(stage Stage, r *rejection) {
 // reply gives a local reply the form that the client can read
 // (Envoy source/common/http/utility.cc:Utility::prepareLocalReply).
 func (e *evaluation) reply(v *Verdict) {
-	if e.s.grpc() {
+	if e.s.grpcRequest {
 		e.s.br.add(BranchGRPCReply)
 		code := grpcStatus(v.Status)
 		v.GRPCStatus, v.Status = &code, 200
-		if e.s.method == "HEAD" {
+		if e.r.Method == "HEAD" {
 			v.Body = ""
 		}
 		return
 	}
-	if e.s.method == "HEAD" {
+	if e.r.Method == "HEAD" {
 		e.s.br.add(BranchHeadReply)
 		v.Body = ""
 	}

@@ -48,6 +48,9 @@ type state struct {
 	// hostless and methodless say that the JWT filter has removed the host, or the method.
 	hostless, methodless bool
 	hasPath              bool
+	// grpcRequest says that it came as one of gRPC, whatever a rule makes of its
+	// content-type.
+	grpcRequest bool
 	// cutFrom is the path that cut is without query and fragment: see pathAlone.
 	cutFrom, cut string
 	tls          bool

@@ -14,6 +14,7 @@ func replyEdges() []edge {
 	good := token("")
 	meshes := []struct{ name, mesh string }{
 		{"JWT", web(verified("r", "i", ""))}, {"RBAC", web(denyPath("*"))}, {"a name that cannot be sent", web(verified("r", "i", ", outputPayloadToHeader: 'x é'"))}, {"a value that cannot be sent", web(verified("r", "i", ", outputClaimToHeaders: [{header: x-out, claim: nl}]"))},
+		{"no method", web(verified("r", "i", ", outputPayloadToHeader: ':method'"))}, {"no content type", web(verified("r", "i", ", outputPayloadToHeader: content-type"))},
 		{"audience", web(verified("r", "i", ", audiences: [b]"))}, {"required", web(verified("r", "i", ", presence: REQUIRED"))},
 	}
 	for _, m := range meshes {

@@ -72,6 +72,9 @@ func resolveKeys(p *envoy.Proxy, files []KeyFile, istiod version.Version) (envoy
 			findings = append(findings, finding)
 			continue
 		}
+		if src.NoTime {
+			file, ok = KeyFile{For: keyName(src)}, true
+		}
 		if !ok {
 			what := "the keys at " + src.URI
 			if src.URI == "" {
@@ -113,7 +116,7 @@ func fileFor(files []KeyFile, src envoy.KeySource) (KeyFile, bool) {
 }
 
 // fetched is what a fetch that gave this document comes to. Where there is none,
-// the control plane pushes its placeholder. A document that cannot be used it pushes
+// or an empty one, the control plane pushes its placeholder. A document that cannot be used it pushes
 // as it is (Istio pilot/pkg/model/jwks_resolver.go, GetPublicKey), and the proxy
 // refuses the listener; a proxy that fetches takes it for a fetch that failed.
 func fetched(p *envoy.Provider, src envoy.KeySource, f KeyFile, istiod version.Version) (envoy.KeySet, []Finding) {
@@ -126,15 +129,18 @@ func fetched(p *envoy.Provider, src envoy.KeySource, f KeyFile, istiod version.V
 		return envoy.KeySet{Set: set}, keyFindings(p, set, status)
 	}
 	why := "they could not be fetched"
-	if f.Document != nil {
+	switch {
+	case len(f.Document) > 0:
 		why = "the document is no key set that the proxy can use: " + status.String()
+	case f.Document != nil:
+		why = "the document is empty"
 	}
 	finding := Finding{Code: diag.KeysNotFetched, Severity: diag.Error, Object: place(p.Origin), Field: p.Origin.Field + ".jwksUri"}
 	if src.Fetcher == envoy.ProxyFetch {
 		finding.Message = fmt.Sprintf("the proxy has no keys of %s: %s", keyName(src), why)
 		return envoy.KeySet{Failure: jwt.JwksFetchFailed}, []Finding{finding}
 	}
-	if f.Document != nil {
+	if len(f.Document) > 0 {
 		finding.Code = diag.KeysUnusable
 		finding.Message = fmt.Sprintf("the control plane pushes what it gets from %s, and the proxy refuses the whole listener for it: %s; "+
 			"with the configuration that it had before, even forged tokens may pass", keyName(src), status)

@@ -33,7 +33,9 @@ func (s *state) decode(cm *ConnectionManager) *rejection {
 	s.method, s.authority, s.path, s.hasPath = r.Method, r.Authority, r.Path, true
 	decode := s.decodeHTTP1
 	if r.Protocol == HTTP2 {
-		s.scheme = r.Scheme
+		if s.scheme = r.Scheme; s.scheme == "" {
+			s.scheme = s.connectionScheme() // as its clients say it, who know of no other
+		}
 		decode = s.decodeHTTP2
 	}
 	rej := decode(cm)
@@ -256,6 +258,20 @@ func (s *state) absoluteForm(cm *ConnectionManager) *rejection {
 	s.br.add(BranchCodecAbsolute)
 	s.scheme, s.authority, s.path = lower(scheme), host, path
 	return nil
+}
+
+// ValidURL says that the proxy takes a text for the URL of a server of keys
+// (Envoy source/common/http/utility.cc:Utility::Url::initialize).
+func ValidURL(text string) bool {
+	scheme, rest, ok := strings.Cut(text, "://")
+	for i := range len(scheme) {
+		c := scheme[i] | 0x20
+		ok = ok && 'a' <= c && c <= 'z'
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return ok && scheme != "" && validHostPort(rest[strings.LastIndexByte(rest, '@')+1:])
 }
 
 // validHostPort is what http_parser_parse_url takes for the host of a target.

@@ -111,7 +111,9 @@ func (e *evaluation) run() {
 	if s.req.Connection.Transport.IsKnown() && !s.tls {
 		s.peer = Known(Peer{})
 	}
-	if rej := s.decode(chain.HTTP); rej != nil {
+	rej := s.decode(chain.HTTP)
+	s.grpcRequest = s.grpc()
+	if rej != nil {
 		e.reject(StageCodec, rej)
 		return
 	}
@@ -129,11 +131,17 @@ func (e *evaluation) run() {
 			return
 		}
 	}
-	if name := s.unsendable(); name != "" {
-		e.verdict = Verdict{Decision: Denied, Status: 503, Body: "invalid header value for: " + name,
-			Details: "filter_removed_required_request_headers{invalid_header_value_for:_" + name + "}"}
+	if !s.hasPath && s.hasPayload && e.p.Role != RoleSidecar {
+		// A good token has the route looked up anew (jwt_authn clear_route_cache).
+		e.verdict = Verdict{Decision: Denied, Status: 404, Details: "route_not_found"}
 		e.reply(&e.verdict)
-		e.step(Step{Stage: StageRouter, Outcome: Matched, Note: "a claim or parameter has left a control character in " + name})
+		e.step(Step{Stage: StageRouter, Outcome: Matched, Note: "a rule of a RequestAuthentication has removed :path, and no route is for a request without it"})
+		return
+	}
+	if reason, note := s.unsendable(); reason != "" {
+		e.verdict = Verdict{Decision: Denied, Status: 503, Body: reason, Details: "filter_removed_required_request_headers{" + underscored(reason) + "}"}
+		e.reply(&e.verdict)
+		e.step(Step{Stage: StageRouter, Outcome: Matched, Note: note})
 		return
 	}
 	if s.method == methodConnect {
@@ -164,24 +172,6 @@ func (e *evaluation) enters(cm *ConnectionManager) *Upstream {
 		}
 	}
 	return nil
-}
-
-// unsendable is the first header with a value that cannot be sent to the
-// application, which happens where a claim or a decoded parameter got into it
-// (Envoy source/common/http/header_utility.cc:checkValidRequestHeaders).
-func (s *state) unsendable() string {
-	if s.hasPath && hasControl(s.path) {
-		return ":path"
-	}
-	if !s.wrote {
-		return "" // the codec has looked at what the client sent
-	}
-	for _, h := range s.headers {
-		if hasControl(h.value) {
-			return h.name
-		}
-	}
-	return ""
 }
 
 // bytes runs the filters of a chain that does not take the bytes for HTTP. They
@@ -280,16 +270,16 @@ func (e *evaluation) reject(stage Stage, r *rejection) {
 // reply gives a local reply the form that the client can read
 // (Envoy source/common/http/utility.cc:Utility::prepareLocalReply).
 func (e *evaluation) reply(v *Verdict) {
-	if e.s.grpc() {
+	if e.s.grpcRequest {
 		e.s.br.add(BranchGRPCReply)
 		code := grpcStatus(v.Status)
 		v.GRPCStatus, v.Status = &code, 200
-		if e.s.method == "HEAD" {
+		if e.r.Method == "HEAD" {
 			v.Body = ""
 		}
 		return
 	}
-	if e.s.method == "HEAD" {
+	if e.r.Method == "HEAD" {
 		e.s.br.add(BranchHeadReply)
 		v.Body = ""
 	}

@@ -42,6 +42,9 @@ var inlineHeaders = func() map[string]bool {
 	return m
 }()
 
+// LowerName is a header's name as the proxy keeps it; letters beyond ASCII stay.
+func LowerName(name string) string { return lower(name) }
+
 // lower maps ASCII letters to lower case, as absl::AsciiStrToLower does.
 func lower(s string) string {
 	for i := 0; i < len(s); i++ {

@@ -195,6 +195,17 @@ func TestTemplatesMatchAsEnvoysDo(t *testing.T) {
 		{"/a.b/{*}", "/a.b/c", true},
 		{"/a/{*}/{**}", "/a/b/", true},
 		{"/A/{*}", "/a/b", false},
+		{"/{*}.html", "/x.html", true},
+		{"/{*}.html", "/xhtml", false},
+		{"/{foo}/{*}", "/a/b", true},
+		{"/{foo=a/*}/{*}", "/a/b/c", true},
+		{"/{foo=a/*}/{*}", "/b/b/c", false},
+		{"/v{x}/{*}", "/v1/b", true},
+		{"/v{x}/{*}", "/w1/b", false},
+		{"/{x}.json/{*}", "/a.json/b", true},
+		// RE2 refuses what these make, so that no path matches.
+		{"/a{**}b", "/aab", false},
+		{"/{**}{*}", "/a", false},
 	} {
 		t.Run(c.template+" and "+c.path, func(t *testing.T) {
 			m, err := NewTemplate(c.template)
@@ -225,7 +236,13 @@ func TestOlderTemplatesDoNotTakeAStar(t *testing.T) {
 }
 
 func TestTemplatesThatEnvoyRefusesAreRefused(t *testing.T) {
-	for _, template := range []string{"u/{*}", "/{**}/{*}", "/{**}/{**}", "//{*}", "/a{b/{*}", "/{*}x/y", "/a b/{*}", "{**}", "/{*}[", "/a/{*}{**}"} {
+	for _, template := range []string{
+		"u/{*}", "/a{b/{*}", "/{*}x/y", "/a b/{*}", "/{*}[", "/{*}x/{*}", "/{*}/{**}/{*}", "/{**}/{**}", "/{**}x/y", "/{foo=**}/b/{*}",
+		"/{**}/{foo}", "/{x}y{z}/{*}", "/{*}{x}", "/{1x}/{*}", "/{x}/{x}/{*}", "/{a}/{b}/{c}/{d}/{e}/{f}/{*}",
+		"/{averyveryverylongname}/{*}", "/{}/{*}", "/{x=}/{*}", "/{x=/}/{*}", "/{x=a/}/{*}", "/{x=a{b}}/{*}", "/x}/{*}", "/{x/{*}",
+		"/{x-y}/{*}", "/{é}/{*}", "//{*}", "/a//{*}", "{*}", "{**}", "a/{*}", "*/{*}", "/**/{*}", "/{*", "/{***}", "/{****}", "/{{*}}",
+		"/{*}?x=1", "/{*}#x", "/{*} ", "/ {*}", "/é/{*}", "/[a]/{*}", "/a|b/{*}", `/a\b/{*}`, "/(?i)A/{*}", "/a^/{*}",
+	} {
 		if _, err := NewTemplate(template); err == nil {
 			t.Errorf("%s is taken", template)
 		}

@@ -1,6 +1,9 @@
 package envoy
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // outcome of one run: what may come of it, each verdict with what it depends on.
 type ending struct {
@@ -250,6 +253,12 @@ func sameAnswer(a, b Verdict) bool {
 func (s *state) upstream() *Upstream {
 	u := &Upstream{Method: s.method, Authority: s.authority, Path: s.path, Scheme: s.scheme, Bytes: s.bytes}
 	for _, h := range s.headers {
+		if strings.HasPrefix(h.name, ":") {
+			continue // the codec sends those that it knows, from elsewhere
+		}
+		if s.wrote && routerReads[h.name] {
+			continue
+		}
 		if h.missing == nil {
 			u.Headers = append(u.Headers, Header{Name: h.name, Value: h.value})
 		} else {

@@ -380,6 +380,9 @@ type KeySource struct {
 	// ShortName says that the control plane is to fetch from a host that is the short
 	// name of a Service of another namespace: it cannot resolve it.
 	ShortName bool
+	// NoTime says that the rule's timeout leaves the control plane no time: every
+	// fetch fails.
+	NoTime bool
 }
 
 func (*JWTAuthn) filter() {}

@@ -45,9 +45,12 @@ type state struct {
 	headers headerMap
 	// The pseudo headers; hasPath is false for a CONNECT without path.
 	method, authority, path, scheme string
-	// hostless says that the JWT filter has removed the host.
-	hostless bool
-	hasPath  bool
+	// hostless and methodless say that the JWT filter has removed the host, or the method.
+	hostless, methodless bool
+	hasPath              bool
+	// grpcRequest says that it came as one of gRPC, whatever a rule makes of its
+	// content-type.
+	grpcRequest bool
 	// cutFrom is the path that cut is without query and fragment: see pathAlone.
 	cutFrom, cut string
 	tls          bool
@@ -124,7 +127,7 @@ func (s *state) pseudo(name string) (string, bool) {
 	case ":authority", "host":
 		return s.authority, !s.hostless
 	case ":method":
-		return s.method, true
+		return s.method, !s.methodless
 	case ":path":
 		return s.path, s.hasPath
 	case ":scheme":
@@ -134,25 +137,47 @@ func (s *state) pseudo(name string) (string, bool) {
 	}
 }
 
-// drop removes a header and write adds one, which may be the host by its old name.
+// drop removes a header and write adds one, which may be a pseudo header, or the host
+// by its old name. Rules may name them all: admission looks at no name but those in
+// outputClaimToHeaders.
 func (s *state) drop(name string) {
-	if name == "host" {
+	switch name {
+	case "host", ":authority":
 		s.authority, s.hostless = "", true
-		return
+	case ":method":
+		s.method, s.methodless = "", true
+	case ":path":
+		s.path, s.hasPath = "", false
+	case ":scheme":
+		s.scheme = ""
+	default:
+		s.headers.remove(name)
 	}
-	s.headers.remove(name)
 }
 
 func (s *state) write(name, value string) {
 	s.wrote = true
-	if name != "host" {
+	join := func(to *string) {
+		if *to != "" {
+			value = *to + "," + value
+		}
+		*to = value
+	}
+	switch name {
+	case "host", ":authority":
+		join(&s.authority)
+		s.hostless = false
+	case ":method":
+		join(&s.method)
+		s.methodless = false
+	case ":path":
+		join(&s.path)
+		s.hasPath = true
+	case ":scheme":
+		join(&s.scheme)
+	default:
 		s.headers.add(name, value)
-		return
 	}
-	if s.authority != "" {
-		value = s.authority + "," + value
-	}
-	s.authority, s.hostless = value, false
 }
 
 // quote renders what a stranger wrote, so that it cannot pass for anything else.

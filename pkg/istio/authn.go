@@ -126,10 +126,10 @@ func (t *translation) provider(i int, r jwtRule) envoy.Provider {
 		Name: fmt.Sprintf("origins-%d", i), Issuer: r.GetIssuer(), Audiences: r.GetAudiences(), Forward: r.GetForwardOriginalToken(),
 		PayloadHeader: r.GetOutputPayloadToHeader(), Origin: r.origin, Keys: t.keySource(r), Dropped: r.dropped,
 	}
-	for j, c := range r.GetOutputClaimToHeaders() {
-		if c.GetClaim() == "" && t.proxy.Refused == nil {
-			t.proxy.Refused = &envoy.Refusal{Origin: r.origin.At("outputClaimToHeaders[" + strconv.Itoa(j) + "].claim"), Reason: "a claim without a name is to be written into a header"}
-		}
+	if refused := refusedRule(r, p.Keys.Fetcher); refused != nil && t.proxy.Refused == nil {
+		t.proxy.Refused = refused
+	}
+	for _, c := range r.GetOutputClaimToHeaders() {
 		p.ClaimHeaders = append(p.ClaimHeaders, envoy.ClaimHeader{Header: c.GetHeader(), Claim: c.GetClaim()})
 	}
 	for j, h := range r.GetFromHeaders() {
@@ -148,6 +148,49 @@ func (t *translation) provider(i int, r jwtRule) envoy.Provider {
 	p.SpaceDelimited = slices.Compact(p.SpaceDelimited)
 	return p
 }
+
+// refusedRule finds what admission refuses in a rule and the proxy refuses too, whose
+// rules for texts are laxer (Envoy api/envoy/extensions/filters/http/jwt_authn/v3/config.proto).
+func refusedRule(r jwtRule, fetcher envoy.Fetcher) *envoy.Refusal {
+	refusal := func(reason, field string, at ...any) *envoy.Refusal {
+		return &envoy.Refusal{Origin: r.origin.At(fmt.Sprintf(field, at...)), Reason: reason}
+	}
+	for i, h := range r.GetFromHeaders() {
+		switch {
+		case h.GetName() == "":
+			return refusal("a token is to be taken from a header without a name", "fromHeaders[%d].name", i)
+		case breaksHeader(h.GetName()):
+			return refusal("the name of a header has a line break", "fromHeaders[%d].name", i)
+		case breaksHeader(h.GetPrefix()):
+			return refusal("what stands before a token has a line break", "fromHeaders[%d].prefix", i)
+		}
+	}
+	for i, c := range r.GetOutputClaimToHeaders() {
+		switch {
+		case c.GetClaim() == "":
+			return refusal("a claim without a name is to be written into a header", "outputClaimToHeaders[%d].claim", i)
+		case c.GetHeader() == "":
+			return refusal("a claim is to be written into a header without a name", "outputClaimToHeaders[%d].header", i)
+		case breaksHeader(c.GetHeader()):
+			return refusal("the name of a header has a line break", "outputClaimToHeaders[%d].header", i)
+		}
+	}
+	if breaksHeader(r.GetOutputPayloadToHeader()) {
+		return refusal("the name of a header has a line break", "outputPayloadToHeader")
+	}
+	const limit = 1 << 32 // seconds, of the timeout of an HttpUri
+	if fetcher == envoy.ProxyFetch && !envoy.ValidURL(r.GetJwksUri()) {
+		return refusal("the proxy is to fetch keys from what is no URL to it", "jwksUri")
+	}
+	if s := r.GetTimeout().AsDuration().Seconds(); fetcher == envoy.ProxyFetch && (s < 0 || r.GetTimeout().GetSeconds() >= limit) {
+		return refusal("the timeout is out of range", "timeout")
+	}
+	return nil
+}
+
+// breaksHeader says that a text cannot stand in a header
+// (protoc-gen-validate's HTTP_HEADER_NAME and HTTP_HEADER_VALUE that are not strict).
+func breaksHeader(text string) bool { return strings.ContainsAny(text, "\x00\r\n") }
 
 // keySource says who fetches the keys of a rule, by the mode of
 // PILOT_JWT_ENABLE_REMOTE_JWKS (policy_applier.go, pilot/pkg/features/pilot.go:JwksFetchMode).
@@ -174,6 +217,7 @@ func (t *translation) keySource(r jwtRule) envoy.KeySource {
 // a name without a dot is a Service of its own namespace, and of no other.
 func (t *translation) byControlPlane(k envoy.KeySource, r jwtRule) envoy.KeySource {
 	k.Fetcher = envoy.ControlPlane
+	k.NoTime = r.GetTimeout() != nil && r.GetTimeout().AsDuration() <= 0
 	u, err := url.Parse(k.URI)
 	if err != nil || u.Hostname() == "" || strings.ContainsAny(u.Hostname(), ".:") {
 		return k

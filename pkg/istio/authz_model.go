@@ -104,6 +104,9 @@ var (
 		if name == "" {
 			return nil, &refusedValue{fmt.Sprintf("%q names no header", key)}
 		}
+		if breaksHeader(name) {
+			return nil, &refusedValue{fmt.Sprintf("%q names a header with a line break", key)}
+		}
 		return headerMatcher(name, v, false), nil
 	}}
 	operationHost = attribute{permission: true, httpOnly: true, compile: func(_, v string) (envoy.Matcher, error) {
@@ -163,7 +166,7 @@ func stringMatch(v string) envoy.StringMatch {
 // headerMatcher is Istio pilot/pkg/security/authz/matcher/header.go: a star alone
 // asks for the header's presence.
 func headerMatcher(name, v string, ignoreCase bool) envoy.Matcher {
-	m := &envoy.HeaderMatch{Name: strings.ToLower(name), Present: v == "*", String: stringMatch(v)}
+	m := &envoy.HeaderMatch{Name: envoy.LowerName(name), Present: v == "*", String: stringMatch(v)}
 	m.String.IgnoreCase = ignoreCase
 	return m
 }
@@ -286,6 +289,9 @@ func metadataMatcher(key, v string) (envoy.Matcher, error) {
 	filter, name, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(key, "experimental."), "]"), "[")
 	if !ok {
 		return nil, fmt.Errorf("the key %q names no metadata key in brackets", key)
+	}
+	if name == "" {
+		return nil, &refusedValue{fmt.Sprintf("%q has an empty metadata key", key)}
 	}
 	m := &envoy.MetadataMatch{Filter: filter, Key: name, String: stringMatch(v)}
 	if strings.HasPrefix(v, "[") && strings.HasSuffix(v, "]") {

@@ -69,6 +69,52 @@ func TestATemplateThatEnvoyRefusesRefusesTheListener(t *testing.T) {
 	}
 }
 
+func TestWhatAdmissionLetsPassAndTheProxyRefusesRefusesTheListener(t *testing.T) {
+	when := func(key string) string {
+		return policy(`{rules: [{when: [{key: "` + key + `", values: [a]}]}]}`)
+	}
+	rule := func(fields string) string {
+		return `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: r, namespace: foo}, spec: {jwtRules: [{issuer: i, jwks: '{"keys":[{"kty":"oct","k":"YQ"}]}', ` + fields + `}]}}`
+	}
+	for _, c := range []struct{ name, object, field string }{
+		{"a line break in a header's name", when(`request.headers[a\nb]`), "spec.rules[0].when[0].values[0]"},
+		{"a metadata key without a name", when("experimental.envoy.filters.a[]"), "spec.rules[0].when[0].values"},
+		{"a line break in a location", rule(`fromHeaders: [{name: "a\nb"}]`), "spec.jwtRules[0].fromHeaders[0].name"},
+		{"a location without a name", rule(`fromHeaders: [{name: a}, {name: ""}]`), "spec.jwtRules[0].fromHeaders[1].name"},
+		{"a line break in a prefix", rule(`fromHeaders: [{name: a, prefix: "\r"}]`), "spec.jwtRules[0].fromHeaders[0].prefix"},
+		{"a line break in an output", rule(`outputPayloadToHeader: "a\0"`), "spec.jwtRules[0].outputPayloadToHeader"},
+		{"an output without a name", rule(`outputClaimToHeaders: [{header: "", claim: a}]`), "spec.jwtRules[0].outputClaimToHeaders[0].header"},
+		{"a line break in an output's name", rule(`outputClaimToHeaders: [{header: "a\n", claim: a}]`), "spec.jwtRules[0].outputClaimToHeaders[0].header"},
+		{"a claim without a name", rule(`outputClaimToHeaders: [{header: a, claim: ""}]`), "spec.jwtRules[0].outputClaimToHeaders[0].claim"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if r := translated(t, c.object).Proxy.Refused; r == nil || r.Origin.Field != c.field {
+				t.Errorf("refused: %+v", r)
+			}
+		})
+	}
+	if r := translated(t, rule(`outputPayloadToHeader: "a b", fromHeaders: [{name: ":path", prefix: "="}]`)).Proxy.Refused; r != nil {
+		t.Errorf("refused: %+v", r)
+	}
+}
+
+func TestAProxyThatFetchesRefusesWhatIsNoURLAndTimeoutsOutOfRange(t *testing.T) {
+	for _, c := range []struct{ fields, field string }{
+		{"jwksUri: 'http://keys.example:99999/'", "spec.jwtRules[0].jwksUri"}, {"jwksUri: 'http://keys.example/', timeout: -1s", "spec.jwtRules[0].timeout"},
+		{"jwksUri: 'http://keys.example/', timeout: 4294967296s", "spec.jwtRules[0].timeout"}, {"jwksUri: 'http://keys.example/', timeout: 0s", ""},
+	} {
+		s := snapshot(t, httpbin, `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: r, namespace: foo}, spec: {jwtRules: [{issuer: i, `+c.fields+`}]}}`)
+		p := translate(t, Input{Snapshot: s, Workload: workload(t, s, "deploy/httpbin", "foo"), Port: 8080, RemoteJWKS: JWKSByEnvoy}).Proxy
+		field := ""
+		if p.Refused != nil {
+			field = p.Refused.Origin.Field
+		}
+		if field != c.field {
+			t.Errorf("%s: refused for %q", c.fields, field)
+		}
+	}
+}
+
 func TestOnATCPPortFieldsOfHTTPAreErrors(t *testing.T) {
 	tcp := strings.Replace(httpbin, "name: http, port", "name: tcp, port", 1)
 	at := func(docs ...string) *Result {

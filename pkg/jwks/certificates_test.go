@@ -15,6 +15,7 @@ func TestCertificatesByKidAreASetToo(t *testing.T) {
 	rsa, ec := mint.RSA().Certificate(), mint.P256().Certificate()
 	const begin, end = "-----BEGIN CERTIFICATE-----\n", "\n-----END CERTIFICATE-----\n"
 	bad := begin + "AAAA" + end
+	oneLine := strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(rsa, begin), end), "\n", "")
 	for _, c := range []struct {
 		name string
 		doc  map[string]any
@@ -36,6 +37,12 @@ func TestCertificatesByKidAreASetToo(t *testing.T) {
 		{"no line end", map[string]any{"a": strings.TrimSuffix(rsa, "\n")}, jwt.JwksNoKeys},
 		{"line ends of another system", map[string]any{"a": strings.ReplaceAll(rsa, "\n", "\r\n")}, jwt.JwksNoKeys},
 		{"an empty kid", map[string]any{"": rsa}, jwt.JwksNoKeys},
+		{"an empty line at its end", map[string]any{"a": strings.Replace(rsa, end, "\n"+end, 1)}, jwt.JwksX509Parse},
+		{"an empty line at its beginning", map[string]any{"a": strings.Replace(rsa, begin, begin+" \n", 1)}, jwt.OK},
+		{"a header", map[string]any{"a": strings.Replace(rsa, begin, begin+"Comment: x\n\n", 1)}, jwt.JwksX509Parse},
+		{"in one line", map[string]any{"a": begin + oneLine + end}, jwt.OK},
+		{"with lines that just fill a buffer", map[string]any{"a": begin + oneLine[:253] + "\n" + oneLine[253:] + end}, jwt.JwksX509Parse},
+		{"without padding", map[string]any{"a": begin + strings.TrimRight(oneLine, "=") + "A" + end}, jwt.JwksX509Parse},
 		{"something else beside it", map[string]any{"a": rsa, "b": 1}, jwt.JwksNoKeys},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -20,20 +20,43 @@ type edge struct {
 	req        judge.Request
 	target     string
 	port       int
+	// jwks are the documents behind jwksUris, remote is who fetches them, as in a judge.Case.
+	jwks   map[string]string
+	remote string
 }
 
 // The evaluator agrees with Envoy on each corner, all of which share one run.
 func TestEdges(t *testing.T) {
 	edges := slices.Concat(httpEdges(), methodEdges(), limitEdges(), pathEdges(), addressEdges(), policyEdges(), sidecarEdges(), inboundEdges(), gatewayEdges(), kubeGatewayEdges(), waypointEdges(), configEdges(),
 		locationEdges(), claimEdges(), principalEdges(), settingsEdges(), gatewaySettingEdges(), meshEdges(), portEdges(), sharedGatewayEdges(), listenerEdges(), frontedEdges(), workloadEdges())
+	agree(t, edges)
+}
+
+// The evaluator agrees with Envoy on what admission would refuse, and on what only
+// somebody with bad intentions sends.
+func TestEdgesOfKeysTokensAndRules(t *testing.T) {
+	agree(t, slices.Concat(templateEdges(), keyEdges(), textEdges(), ruleFieldEdges(), jwksEdges(), certificateEdges(), placeEdges(), severalEdges(), tokenEdges(), hostEdges(), identityEdges(),
+		replyEdges(), fetchEdges(), gatewayRuleEdges(), spellingEdges()))
+}
+
+const edgesPerListener = 80
+
+// agree sends all edges through one run, and compares the answers.
+func agree(t *testing.T, edges []edge) {
+	t.Helper()
 	cases := make([]judge.Case, len(edges))
-	seen := map[string]bool{}
+	seen, sharing := map[string]bool{}, map[string]int{}
 	for i, e := range edges {
 		if seen[e.name] {
-			t.Fatalf("two edges are called %q", e.name)
+			t.Errorf("two edges are called %q", e.name)
 		}
 		seen[e.name] = true
-		cases[i] = judge.Case{Name: e.name, Mesh: e.mesh, Target: "deploy/httpbin", Namespace: "foo", Port: 8080, Request: e.req}
+		cases[i] = judge.Case{Name: e.name, Mesh: e.mesh, Target: "deploy/httpbin", Namespace: "foo", Port: 8080, Request: e.req, JWKS: e.jwks, RemoteJWKS: e.remote}
+		if sharing[e.mesh]++; sharing[e.mesh] > edgesPerListener {
+			// Another listener: the access log tells exchanges by the client's port, and
+			// of very many to one listener two have the same.
+			cases[i].Mesh += fmt.Sprintf("# part %d\n", sharing[e.mesh]/edgesPerListener)
+		}
 		if e.target != "" {
 			cases[i].Target = e.target
 		}

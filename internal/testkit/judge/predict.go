@@ -203,7 +203,7 @@ func predictionOf(d *diagnose.Diagnosis, m Minted) Prediction {
 		}
 	}
 	if v.GRPCStatus != nil {
-		p.GRPCMessage, p.Body = v.Body, ""
+		p.GRPCMessage, p.Body = onWire(v.Body), ""
 	}
 	if d.Upstream != nil {
 		u := &Upstream{Method: d.Upstream.Method, Host: d.Upstream.Authority, Path: d.Upstream.Path}
@@ -226,4 +226,18 @@ func escapeDN(v string) string {
 		b.WriteByte(v[i])
 	}
 	return b.String()
+}
+
+// onWire is a message as grpc-message has it (Envoy source/common/http/utility.cc:
+// PercentEncoding::encode).
+func onWire(message string) string {
+	var out strings.Builder
+	for i := range len(message) {
+		if c := message[i]; c < ' ' || c >= '~' || c == '%' {
+			fmt.Fprintf(&out, "%%%02X", c)
+		} else {
+			out.WriteByte(c)
+		}
+	}
+	return out.String()
 }

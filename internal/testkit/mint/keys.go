@@ -83,6 +83,12 @@ func (k Key) Public() crypto.PublicKey {
 	return nil
 }
 
+// Signer is the private key, nil for a secret.
+func (k Key) Signer() crypto.Signer {
+	signer, _ := k.private.(crypto.Signer)
+	return signer
+}
+
 // Certificate is a certificate of the key in PEM, signed by itself, for the form
 // of a key set that has certificates by kid. It is out of date on purpose.
 func (k Key) Certificate() string {

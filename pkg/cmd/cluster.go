@@ -46,6 +46,26 @@ func (c *clusters) names() []string {
 	return c.contexts
 }
 
+// words are the flags that say which mesh is meant, for a command that is to be run next.
+func (c *clusters) words() []string {
+	if c == nil {
+		return nil
+	}
+	var out []string
+	add := func(flag, value string) {
+		if value != "" {
+			out = append(out, flag, quoted(value))
+		}
+	}
+	if c.given("kubeconfig") {
+		add("--kubeconfig", *c.config.KubeConfig)
+	}
+	add("--context", c.names()[0])
+	add("--mesh-kubeconfig", c.meshKubeconfig)
+	add("--mesh-context", c.meshContext)
+	return out
+}
+
 // validate checks the flags without reading a kubeconfig.
 func (c *clusters) validate() error {
 	seen := map[string]bool{}

@@ -200,7 +200,8 @@ func TestWhatOnlyALiveMeshShowsOfKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := writeManifests(r); err != nil {
+			o := &jwksOptions{app: &app{Process: Process{Name: "/bin/kubectl-asmjwt"}}, target: mesh.Target{Type: mesh.TypeDeployment, Name: "httpbin"}, namespace: "foo", given: func(f string) bool { return f == "namespace" }}
+			if err := o.writeFixes(r); err != nil {
 				t.Fatal(err)
 			}
 			text := func(colours bool, columns int, wide bool) string {

@@ -198,6 +198,9 @@ func (o *probeOptions) Run(ctx context.Context) error {
 	r := probe.Hold(trials, o.expect, o.at != 0)
 	s.describe(r)
 	o.next(r, trials)
+	if err := o.propose(r, trials, s.snap); err != nil {
+		return err
+	}
 	// That something was given as a token is known here only.
 	o.app.secrets.redactValue(r)
 	o.app.code = exitCodeOfProbe(r)

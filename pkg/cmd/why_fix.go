@@ -42,12 +42,23 @@ func fixWanted(output *enum) int {
 // addFixes looks for changes that give the verdict that was wanted: what is expected, or
 // else that the request gets through.
 func (o *whyOptions) addFixes(in diagnose.Intent, d *diagnose.Diagnosis, snapshot *mesh.Snapshot) error {
+	if o.flags.quiet {
+		return nil
+	}
 	goal := fix.Through()
 	if o.expect != nil && !o.expect.observed {
-		goal = fix.Goal{Met: o.expect.met, Pass: o.expect.status == 200}
+		goal = o.expect.goal()
 	}
+	return o.app.proposals(in, d, snapshot, goal)
+}
+
+// goal is an expectation as a goal for fixes.
+func (e *expectation) goal() fix.Goal { return fix.Goal{Met: e.met, Pass: e.status == 200} }
+
+// proposals adds the fixes of a diagnosis, those that may be shown.
+func (a *app) proposals(in diagnose.Intent, d *diagnose.Diagnosis, snapshot *mesh.Snapshot, goal fix.Goal) error {
 	in.Everything = false // nobody reads the walks of candidates
-	if o.flags.quiet || goal.Met(d.Verdict) || d.Verdict.Decision == envoy.Undetermined {
+	if goal.Met(d.Verdict) || d.Verdict.Decision == envoy.Undetermined {
 		return nil
 	}
 	found, err := fix.Find(in, snapshot, d, goal)
@@ -60,7 +71,7 @@ func (o *whyOptions) addFixes(in diagnose.Intent, d *diagnose.Diagnosis, snapsho
 		}
 		// A manifest is right or it is not given: what would have to be hidden in it
 		// cannot be applied.
-		if o.app.secrets.redact(f.Manifest) == f.Manifest && o.app.secrets.redact(f.Summary) == f.Summary {
+		if a.secrets.redact(f.Manifest) == f.Manifest && a.secrets.redact(f.Summary) == f.Summary {
 			d.Fixes = append(d.Fixes, f)
 		}
 	}

@@ -128,22 +128,24 @@ func urgency(r Rule) int {
 
 // file takes the keys that were given for the rule.
 func (r *rule) file() {
-	if len(r.ev.Files) == 0 || r.out.Fetcher == ByNobody {
-		return
-	}
+	inline := r.out.Fetcher == ByNobody
 	for _, f := range r.ev.Files {
 		if f.For != r.out.URI && (r.out.URI != "" || f.For != r.out.Issuer) {
 			continue
 		}
 		keys, set := keysOf(f.Document)
 		r.out.Keys = keys
-		if set == nil {
+		switch {
+		case set == nil && inline: // the rule does not depend on them
+			r.find(diag.KeyDropped, diag.Warning, r.keysField(), "of the keys that were given for it: "+keys.Problem)
+			continue
+		case set == nil:
 			r.find(diag.KeysUnusable, diag.Error, r.keysField(), "of the keys that were given for it: "+keys.Problem)
 			continue
 		}
 		r.given = &seenSet{doc: f.Document, set: set, from: "the file that was given"}
 		r.keyRemarks(keys, r.given.from)
-		if !r.ev.Live {
+		if !r.ev.Live && !inline {
 			r.live = r.given
 		}
 	}
@@ -376,10 +378,16 @@ func (r *rule) hasError() bool {
 	return slices.ContainsFunc(r.out.Findings, func(f diagnose.Finding) bool { return f.Severity == diag.Error })
 }
 
-func (r *rule) tokenRefused() bool {
-	return slices.ContainsFunc(r.out.Findings, func(f diagnose.Finding) bool {
-		return f.Severity == diag.Error && (f.Code == diag.TokenNoKey || f.Code == diag.TokenSignature)
-	})
+func (r *rule) tokenRefused() bool { return r.tokenTrouble() != "" }
+
+// tokenTrouble is why the token is refused; empty: it is not, or there is none.
+func (r *rule) tokenTrouble() diag.Code {
+	for _, f := range r.out.Findings {
+		if f.Severity == diag.Error && (f.Code == diag.TokenNoKey || f.Code == diag.TokenSignature) {
+			return f.Code
+		}
+	}
+	return ""
 }
 
 // heldReal reports whether all proxies hold real keys.

@@ -14,6 +14,7 @@ import (
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diag"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diagnose"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/istio"
+	"github.com/asmjwt/kubectl-asmjwt/pkg/jwt"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/scaffold"
 )
@@ -49,7 +50,11 @@ func (r *rule) propose() {
 			}
 		}
 	}
-	if r.out.Verdict == Refused && r.out.Fetcher != ByNobody {
+	switch {
+	case r.out.Verdict != Refused:
+	case r.out.Fetcher == ByNobody:
+		r.replaceKeys()
+	default:
 		r.putInline()
 	}
 }
@@ -405,8 +410,7 @@ func (r *rule) putInline() {
 		keys = r.live
 	}
 	if keys == nil || keys.unchecked { // what anybody may have put in is no key to trust
-		r.offer(Fix{Code: diag.KeysNotFetched, Summary: "or fetch nothing: give the keys, and a fix here puts them into the rule",
-			Command: fmt.Sprintf("kubectl asmjwt jwks … --jwks %s=FILE", r.keyName())}, nil)
+		r.offer(Fix{Code: diag.KeysNotFetched, Summary: "or fetch nothing: give the keys, and a fix here puts them into the rule", KeysOf: r.keyName()}, nil)
 		return
 	}
 	text, err := scaffold.PublicKeys(keys.doc)
@@ -419,6 +423,32 @@ func (r *rule) putInline() {
 				return err
 			}
 		}
+		return e.Set(at+".jwks", text)
+	})
+}
+
+// replaceKeys brings other keys into a rule that has them in itself, where no proxy can use
+// those or the token fits none of them. Which are right only their issuer knows: they
+// have to be given.
+func (r *rule) replaceKeys() {
+	code := diag.KeysUnusable
+	if !r.out.Has(code) {
+		if code = r.tokenTrouble(); code == "" {
+			return
+		}
+	}
+	switch {
+	case r.given == nil && r.out.Issuer != "":
+		r.offer(Fix{Code: code, Summary: "give the keys that the issuer has published, and a fix here puts them into the rule", KeysOf: r.out.Issuer}, nil)
+		return
+	case r.given == nil, r.out.Token != nil && r.given.set.Verify(r.ev.Token) != jwt.OK: // they help no more
+		return
+	}
+	text, err := scaffold.PublicKeys(r.given.doc)
+	if err != nil {
+		return
+	}
+	r.editRule(code, "put the keys that were given into the rule, in the place of those there: tokens that only those fit are refused then", func(e *mesh.Editor, at string) error {
 		return e.Set(at+".jwks", text)
 	})
 }

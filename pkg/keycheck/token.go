@@ -82,6 +82,8 @@ func (r *rule) tokenFindings(c *TokenCheck, nameless bool) {
 		r.find(code(held), diag.Error, r.keysField(), about+" fits the keys at the URI, and not those in the proxies, which are older or others: "+*held+because)
 	case bad(held) && bad(live):
 		r.find(code(held), diag.Error, r.keysField(), about+" fits neither the keys in the proxies nor those at the URI: it is signed by somebody else, or the address is that of another realm ("+*held+because+")")
+	case bad(held) && r.out.Fetcher == ByNobody && r.given != nil && r.given.set.Verify(r.ev.Token) == jwt.OK:
+		r.find(code(held), diag.Error, r.keysField(), about+" fits the keys that were given, and not those of the rule: "+*held+because)
 	case bad(held):
 		r.find(code(held), diag.Error, r.keysField(), about+" does not fit the keys in the proxies: "+*held+because)
 	case held == nil && bad(live):

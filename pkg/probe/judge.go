@@ -28,7 +28,7 @@ type Trial struct {
 // Hold holds what was seen against what was predicted. Fixed says that the time of the
 // predictions was given, and is not the one of this machine.
 func Hold(trials []Trial, expectations []Expectation, fixed bool) *Report {
-	r := &Report{APIVersion: APIVersion, Kind: ReportKind, Rows: []Row{}, Findings: []diagnose.Finding{}, Gaps: []diagnose.Gap{}, To: To{Hops: []string{}}}
+	r := &Report{APIVersion: APIVersion, Kind: ReportKind, Rows: []Row{}, Findings: []diagnose.Finding{}, Fixes: []diagnose.Fix{}, Gaps: []diagnose.Gap{}, To: To{Hops: []string{}}}
 	pushed := 0
 	for _, t := range trials {
 		row := t.row(expectations)

@@ -27,7 +27,10 @@ type Report struct {
 	Rows     []Row              `json:"rows"`
 	Findings []diagnose.Finding `json:"findings"`
 	Gaps     []diagnose.Gap     `json:"gaps"`
-	// Next are commands to go on with.
+	// Fixes are what why offers for the row that Next is about, where the mesh does as
+	// predicted and that is not what was wanted. Their numbers are those of why's -o fix=N.
+	Fixes []diagnose.Fix `json:"fixes"`
+	// Next are commands to go on with: of jwks where the reason lies in keys, and of why.
 	Next []string `json:"next,omitempty"`
 }
 

@@ -11,8 +11,7 @@ import (
 
 // fixes are the changes that were evaluated again, each with its number, what it opens
 // besides, and how it is asked or applied.
-func (p *page) fixes(d *diagnose.Diagnosis) {
-	fixes := d.Fixes
+func (p *page) fixes(fixes []diagnose.Fix) {
 	if len(fixes) == 0 {
 		return
 	}

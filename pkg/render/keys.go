@@ -117,14 +117,15 @@ func (p *page) keyFixes(r *keycheck.Report) {
 		n := fmt.Sprintf("%-3d", i+1)
 		p.WriteString(n)
 		p.hanging(below, below, clean(f.Summary))
-		p.whole = true
 		switch {
 		case f.Manifest != "":
+			p.whole = true
 			p.indented(below, fmt.Sprintf("kubectl asmjwt jwks … -o fix=%d | %s apply -f -", i+1, p.style.kubectl()))
+			p.whole = false
 		case f.Command != "":
-			p.indented(below, clean(f.Command))
+			p.WriteString(strings.Repeat(" ", below))
+			p.shell(below, clean(f.Command))
 		}
-		p.whole = false
 	}
 }
 

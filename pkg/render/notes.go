@@ -60,7 +60,7 @@ func (p *page) next(d *diagnose.Diagnosis) {
 		p.whatIf(d)
 		return
 	case len(d.Fixes) > 0:
-		p.fixes(d)
+		p.fixes(d.Fixes)
 		return
 	}
 	v := d.Verdict

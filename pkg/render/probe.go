@@ -21,6 +21,10 @@ func Probe(w io.Writer, r *probe.Report, style *Style) error {
 	p.line("")
 	p.probeScene(r)
 	p.probeRows(r)
+	if len(r.Fixes) > 0 {
+		p.line("")
+		p.fixes(r.Fixes)
+	}
 	p.probeNotes(r)
 	if _, err := io.WriteString(w, p.String()); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
@@ -268,36 +272,19 @@ func (p *page) probeNotes(r *probe.Report) {
 		p.labelled("not known", text)
 	}
 	for _, next := range r.Next {
-		p.shell("next", clean(next))
-		p.labelled("", "it tells the whole walk and the fixes; -o fix=N prints one of them")
+		p.WriteString(p.style.strong.Sprint("next") + strings.Repeat(" ", 8))
+		p.shell(12, clean(next))
+		what := "the whole walk and the fixes"
+		if strings.Contains(next, " jwks ") {
+			what = "what is in the way of the keys, and the fixes"
+		}
+		p.labelled("", "it tells "+what+"; -o fix=N prints one of them")
 	}
 	if code := blamed(r); r.Summary.Differ > 0 && code != "" {
 		p.command("more", "kubectl asmjwt explain "+string(code))
 	} else if row := refusedRow(r); row != nil && row.Code != "" {
 		p.command("more", "kubectl asmjwt explain "+string(row.Code))
 	}
-}
-
-// shell writes a command that is to be copied: what does not fit goes on behind a
-// backslash, as a shell takes it.
-func (p *page) shell(label, command string) {
-	const indent = 12
-	p.WriteString(p.style.strong.Sprint(label) + strings.Repeat(" ", indent-runeLen(label)))
-	at := indent
-	for i, word := range strings.Split(command, " ") {
-		switch {
-		case i == 0:
-		case at+1+runeLen(word)+2 > p.columns():
-			p.WriteString(" \\\n" + strings.Repeat(" ", indent+2))
-			at = indent + 2
-		default:
-			p.WriteByte(' ')
-			at++
-		}
-		p.WriteString(word)
-		at += runeLen(word)
-	}
-	p.line("")
 }
 
 // reasonOfARow reports whether a finding stands below its row already.

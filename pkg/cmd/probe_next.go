@@ -38,12 +38,19 @@ func lastTrial(t probe.Trial) probe.Trial {
 // jwks where the reason lies in keys.
 func (o *probeOptions) next(r *probe.Report, trials []probe.Trial) {
 	at := worst(r.Rows)
+	forged := at < 0
+	if forged { // a token that was made here and gets through, say
+		at = slices.IndexFunc(r.Rows, probe.Row.Unexpected)
+	}
 	if at < 0 {
 		return
 	}
 	row, t := &r.Rows[at], lastTrial(trials[at])
 	if ofKeys(r, row) {
 		r.Next = append(r.Next, strings.Join(o.jwksWords(row, t), " "))
+	}
+	if forged { // it is in no file that why could read
+		return
 	}
 	if words := o.whyWords(row, t.Question.Intent); words != nil {
 		r.Next = append(r.Next, strings.Join(words, " "))

@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diag"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diagnose"
@@ -56,7 +57,7 @@ func (r *Report) blame(pushed int) {
 		if len(row.Reasons) > 0 {
 			first := &row.Reasons[0]
 			if first.Cause == "clock" && r.Clock != nil && (r.Clock.AheadSeconds > leeway || r.Clock.AheadSeconds < -leeway) {
-				first.Message = r.Clock.String()
+				first.Message, first.Try = r.Clock.String(), r.clockWords(first.Try)
 			}
 			if code, ok := causes[first.Cause]; ok {
 				f.Code = code
@@ -79,4 +80,17 @@ func (r *Report) blame(pushed int) {
 		r.Findings = append(r.Findings, diagnose.Finding{Code: diag.ClockDiffers, Severity: diag.Warning, Message: c.String()})
 	}
 	r.Findings = append(found, r.Findings...)
+}
+
+// clockWords are what to do about a clock, which of the two it is that is wrong; at are
+// the flags that make predictions for the other one.
+func (r *Report) clockWords(at string) string {
+	out := "let NTP set the one that is wrong"
+	if t := r.To.Target; len(t.Pods) > 0 {
+		out += ": kubectl get pods -n " + t.Namespace + " " + t.Pods[0] + " -o wide names the node"
+	}
+	if strings.HasPrefix(at, "--at ") {
+		out += "; until then " + at + " predicts what it does"
+	}
+	return out
 }

@@ -49,11 +49,13 @@ type keyReport struct {
 		}
 		Token *struct{ InProxies, AtURI *string }
 	}
-	Fixes []struct{ Code, Summary, Manifest, Command string }
+	Fixes []keyFixText
 	Gaps  []struct{ What, Why, Permission string }
 	code  int
 	text  string
 }
+
+type keyFixText struct{ Code, Summary, Manifest, Command string }
 
 // errors are the codes of the errors of the first rule.
 func (r keyReport) errors() []string {
@@ -190,7 +192,7 @@ func TestJWKS_EachCauseIsFoundAndMendedByTheFixThatIsOffered(t *testing.T) {
 				t.Errorf("%q does not say %q", first, c.says)
 			}
 			screen(t, question)
-			n := slices.IndexFunc(r.Fixes, func(f struct{ Code, Summary, Manifest, Command string }) bool {
+			n := slices.IndexFunc(r.Fixes, func(f keyFixText) bool {
 				return f.Code == c.fix && f.Manifest != ""
 			})
 			if n < 0 {

@@ -88,12 +88,26 @@ func TestProbe_AClockThatIsAheadIsFoundAndMended(t *testing.T) {
 	if r.Findings[0].Code != diag.ClockDiffers || ahead < 7200-2 || ahead > 7200+2 || r.Rows[1].Observed.Body != "Jwt is expired" || !r.Rows[1].Reasons[0].Fits {
 		t.Errorf("clock %+v:\n%s", r.Clock, told(r))
 	}
+	try := r.Rows[1].Reasons[0].Try
+	if !strings.HasPrefix(try, "let NTP set the one that is wrong: kubectl get pods -n foo late-") {
+		t.Errorf("what to do is said so: %q", try)
+	}
+	_, names, _ := strings.Cut(try, ": ")
+	names, rest, _ := strings.Cut(names, " names the node; until then --at ")
+	if out := run(t, harness.Command{Args: []string{"sh", "-c", names}}); out.Code != 0 || !strings.Contains(out.Stdout, "NODE") {
+		t.Errorf("%s: exit code %d: %s%s", names, out.Code, out.Stdout, out.Stderr)
+	}
+	if at, _, _ := strings.Cut(rest, " "); at == "" {
+		t.Errorf("it does not say how to predict for that clock: %q", try)
+	} else if r, code = probed(t, append(args, "--at", at)...); code != 0 || r.Rows[1].Predicted.Status != 401 {
+		t.Errorf("--at %s: exit code %d\n%s", at, code, told(r))
+	}
 	// Asked for the pod's time, why and the mesh say the same.
 	at := time.Now().Add(2 * time.Hour).UTC().Format(time.RFC3339)
 	if r, code = probed(t, append(args, "--at", at)...); code != 0 || r.Rows[1].Predicted.Status != 401 {
 		t.Errorf("--at %s: exit code %d\n%s", at, code, told(r))
 	}
-	// What NTP would do.
+	// What is said: NTP would set it so.
 	if err := rig.Apply(t.Context(), yaml); err != nil {
 		t.Fatal(err)
 	}

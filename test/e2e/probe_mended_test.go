@@ -199,7 +199,7 @@ func (s broken) offered(t *testing.T, r probe.Report) string {
 		t.Fatalf("no next step:\n%s", told(r))
 	}
 	if strings.HasPrefix(r.Next[0], "kubectl asmjwt jwks ") {
-		return keyFix(t, r.Next[0], s.published)
+		return keyFix(t, r.Next[0], "", s.published)
 	}
 	for i, f := range r.Fixes {
 		t.Logf("fix %d: %s, widens: %v %q", i+1, f.Summary, f.Widens, f.Opens)
@@ -222,9 +222,10 @@ func (s broken) offered(t *testing.T, r probe.Report) string {
 	return ""
 }
 
-// keyFix is the manifest that a command of jwks prints, its first. Where it has none, it
-// offers a command that takes keys: that one is run, with the keys that were published.
-func keyFix(t *testing.T, command string, published []byte) string {
+// keyFix is the manifest that a command of jwks prints: of its first fix for a code, "" for
+// any. Where none has one, it offers a command that takes keys: that one is run, with the
+// keys that were published.
+func keyFix(t *testing.T, command, code string, published []byte) string {
 	t.Helper()
 	for range 2 {
 		res := run(t, harness.Command{Args: []string{"sh", "-c", command + " -o json"}})
@@ -233,7 +234,7 @@ func keyFix(t *testing.T, command string, published []byte) string {
 			t.Fatalf("%s: exit code %d: %v\n%s", command, res.Code, err, res.Stderr)
 		}
 		for i, f := range r.Fixes {
-			if f.Manifest == "" {
+			if f.Manifest == "" || code != "" && f.Code != code {
 				continue
 			}
 			t.Logf("%s -o fix=%d: %s", command, i+1, f.Summary)

@@ -26,8 +26,9 @@ func TestJWKS_WithoutAServiceEntryProxiesThatAlwaysFetchHaveNoWay(t *testing.T) 
 	if err := rig.Deploy(t.Context(), httpbin, sleep); err != nil {
 		t.Fatal(err)
 	}
-	// A name that the mesh knows nothing of, and that the pods of this namespace can resolve.
-	ip := strings.TrimSpace(kubectl(t, "-n", "elsewhere", "get", "service", "idp", "-o", "jsonpath={.spec.clusterIP}"))
+	// A name that the mesh knows nothing of, and that the pods of this namespace can resolve:
+	// to a pod's own address, since the rig takes all that goes to a Service's into the mesh.
+	ip := strings.TrimSpace(kubectl(t, "-n", "elsewhere", "get", "pod", "-l", "app=idp", "-o", "jsonpath={.items[0].status.podIP}"))
 	kubectl(t, "-n", "remote", "exec", "deploy/sleep", "-c", "sleep", "--", "sh", "-c", "echo "+ip+" "+harness.OutsideName+" >> /etc/hosts")
 	cause{
 		scenario: "11 no ServiceEntry", namespace: "remote", broken: ra("remote", "http://"+harness.OutsideName+"/keys"), args: []string{"--from", "deploy/sleep", "-c", "sleep"},

@@ -85,6 +85,25 @@ func TestTheMeshsOwnServerIsAskedForItsObjects(t *testing.T) {
 	}
 }
 
+// 67: the namespaces of the two servers have drifted apart.
+func TestANamespaceThatTheMeshsServerLacksHasNoKeysToo(t *testing.T) {
+	_, own, config, ownFile := twoPlanes(t)
+	missing := func() bool {
+		_, r, _ := askKeys(t, "deploy/httpbin", config, "--mesh-kubeconfig", ownFile)
+		return slices.ContainsFunc(r.Gaps, func(g diagnose.Gap) bool {
+			return g.What == "policies for namespace foo" && strings.Contains(g.Why, "has no such namespace, so it can have none: create it there too")
+		})
+	}
+	own.Fail("namespaces/foo", apiserver.NotFound)
+	if !missing() {
+		t.Error("it is not said")
+	}
+	own.Heal() // which is to say: it was created
+	if missing() {
+		t.Error("it is said of one that is there")
+	}
+}
+
 func TestWhatIsNotThereIsSaid(t *testing.T) {
 	_, config := live(t, liveMesh)
 	for want, args := range map[string][]string{

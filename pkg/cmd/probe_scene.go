@@ -293,6 +293,8 @@ func (s *scene) wayOf(d *diagnose.Diagnosis) observe.Way {
 	for i, t := range targets {
 		switch {
 		case t.Role == "none" && t.ProxyVersion == "": // else it was not judged, and has one
+		case t.Role == "ztunnel":
+			w.Tunnel = true
 		case t.Role == "gateway":
 			w.Hops = append(w.Hops, t.Name)
 		default:

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+
+	"github.com/asmjwt/kubectl-asmjwt/pkg/diag"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diagnose"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
@@ -162,9 +165,54 @@ func TestTheNextStepIsACommandThatAShellTakes(t *testing.T) {
 	if len(r.Next) != 1 || strings.Contains(r.Next[0], "--expect") {
 		t.Errorf("got %q", r.Next)
 	}
+	r.Next, o.base.Headers = nil, []envoy.Header{{Name: "Origin", Value: "https://it's.example.com"}}
+	o.next(r, []probe.Trial{{Question: observe.Question{Intent: in}}})
+	if len(r.Next) != 1 || !strings.HasSuffix(r.Next[0], ` -H 'Origin: https://it'\''s.example.com' --jwt-file 'my token.jwt'`) {
+		t.Errorf("got %q", r.Next)
+	}
 	r.Next, o.base.Headers = nil, []envoy.Header{{Name: "x", Value: "secret"}}
 	if o.next(r, []probe.Trial{{Question: observe.Question{Intent: in}}}); len(r.Next) != 0 {
 		t.Errorf("header lines may be secret, and would be left out: %q", r.Next)
+	}
+}
+
+// What lies in keys is for jwks to find out, at the proxy that decided; which mesh was asked
+// is said again.
+func TestTheNextStepIsAboutKeysWhereTheReasonLiesInThem(t *testing.T) {
+	kubeconfig := "my config"
+	c := &clusters{given: func(f string) bool { return f == "kubeconfig" }, config: genericclioptions.NewConfigFlags(false), contexts: []string{"prod"}, meshContext: "asm"}
+	c.config.KubeConfig = &kubeconfig
+	o := &probeOptions{app: &app{Process: Process{Name: "/bin/kubectl-asmjwt"}, clusters: c}, given: func(f string) bool { return f == "jwt-env" }}
+	o.flags.token.env = "TOKEN"
+	service := func(name string) mesh.Target { return mesh.Target{Type: mesh.TypeService, Name: name} }
+	in := diagnose.Intent{Target: service("orders"), Namespace: "shop", Method: "GET", Via: []diagnose.Via{{Target: service("gw"), Namespace: "edge"}}, Caller: diagnose.Caller{Plaintext: true}}
+	denied, allowed := diagnose.Verdict{Decision: envoy.Denied}, diagnose.Verdict{Decision: envoy.Allowed}
+	no := false
+	const flags = "--kubeconfig 'my config' --context prod --mesh-context asm"
+	refused := []diagnose.Finding{{Code: diag.ListenerRefused, Severity: diag.Error}}
+	for name, c := range map[string]struct {
+		row      probe.Row
+		findings []diagnose.Finding
+		hops     []diagnose.Hop
+		want     string
+		then     bool // with why
+	}{
+		"a key that is not there": {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
+		"keys of the gateway's":   {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, []diagnose.Hop{{Verdict: denied}}, "kubectl asmjwt jwks svc/gw -n edge " + flags + " --jwt-env TOKEN", true},
+		"keys of the one behind":  {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, []diagnose.Hop{{Verdict: allowed}, {Verdict: denied}}, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
+		"a door left open":        {probe.Row{Token: probe.Broken, Met: &no}, refused, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags, false},
+		"something else":          {probe.Row{Token: probe.None, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "kubectl asmjwt why svc/orders -n shop " + flags + " --via svc/gw.edge:0 --path ''", false},
+		"a broken token":          {probe.Row{Token: probe.Broken, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "", false},
+	} {
+		r := &probe.Report{Rows: []probe.Row{c.row}, Findings: c.findings}
+		again := &probe.Trial{Diagnosis: &diagnose.Diagnosis{Hops: c.hops}, Question: observe.Question{Intent: in}}
+		o.next(r, []probe.Trial{{Again: again}})
+		if c.want == "" && len(r.Next) == 0 {
+			continue
+		}
+		if len(r.Next) == 0 || r.Next[0] != c.want || (len(r.Next) == 2) != c.then {
+			t.Errorf("%s: got %q, want %q", name, r.Next, c.want)
+		}
 	}
 }
 

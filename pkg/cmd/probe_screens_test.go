@@ -1,10 +1,13 @@
 package cmd
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -74,6 +77,43 @@ spec:
   rules: [{from: [{source: {notRequestPrincipals: ["*"]}}], to: [{operation: {notPaths: [/healthz]}}]}]
 `
 
+// ambientProbeMesh is the same in ambient mode: ztunnel is the only proxy.
+var ambientProbeMesh = strings.Replace(probeMesh, "labels: {istio-injection: enabled}", "labels: {istio.io/dataplane-mode: ambient}", 1)
+
+// recording is an answer that somebody has published: of what curl said of a failure, or
+// the head.
+func recording(t *testing.T, name string) *wire.Reply {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "probe", "recorded", name+".txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			said += line
+		}
+	}
+	var got *wire.Reply
+	if what, ok := strings.CutPrefix(said, "curl: (56) "); ok {
+		r := wire.NewReader("end", 1024, func(reply wire.Reply) { got = &reply })
+		if _, err := fmt.Fprintf(r, "\nend code=000 exit=56 err=%s", what); err != nil || r.Finish(56, said) != 1 {
+			t.Fatal(err)
+		}
+		return got
+	}
+	head, err := http.ReadResponse(bufio.NewReader(strings.NewReader(said+"\n")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer head.Body.Close()
+	got = &wire.Reply{Status: head.StatusCode, Body: fromHttpbn, BodyKnown: true, HeadersKnown: true}
+	for name, values := range head.Header {
+		got.Headers = append(got.Headers, envoy.Header{Name: name, Value: values[0]})
+	}
+	return got
+}
+
 const probeNow = 1_800_000_000
 
 // recorded are answers as real proxies and applications gave them, through the client's
@@ -109,6 +149,7 @@ const (
 // probed is a case: what was read, what came back for each token, and what is to be said.
 type probed struct {
 	name, policies string
+	mesh           string // "": probeMesh
 	path           string
 	replies        map[probe.Kind]*wire.Reply
 	failures       map[probe.Kind]string
@@ -125,10 +166,10 @@ type probed struct {
 	exit    int
 }
 
-func (c probed) trials(t *testing.T) []probe.Trial {
+func (c probed) trials(t *testing.T) ([]probe.Trial, *mesh.Snapshot) {
 	t.Helper()
 	key := mint.RSA()
-	objects, err := mesh.Parse([]byte(probeMesh+strings.ReplaceAll(c.policies, "KEYS", string(mint.JWKS(key)))), mesh.ParseOptions{File: "mesh.yaml"})
+	objects, err := mesh.Parse([]byte(cmp.Or(c.mesh, probeMesh)+strings.ReplaceAll(c.policies, "KEYS", string(mint.JWKS(key)))), mesh.ParseOptions{File: "mesh.yaml"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +218,7 @@ func (c probed) trials(t *testing.T) []probe.Trial {
 		}
 		out = append(out, trial)
 	}
-	return out
+	return out, snap
 }
 
 func (c probed) report(t *testing.T) *probe.Report {
@@ -190,7 +231,11 @@ func (c probed) report(t *testing.T) *probe.Report {
 		}
 		expect = append(expect, e)
 	}
-	r := probe.Hold(c.trials(t), expect, c.fixed)
+	trials, snap := c.trials(t)
+	r := probe.Hold(trials, expect, c.fixed)
+	if err := (&probeOptions{app: &app{secrets: &secrets{}}}).propose(r, trials, snap); err != nil {
+		t.Fatal(err)
+	}
 	r.From = probe.From{Kind: "Deployment", Namespace: "foo", Name: "sleep", Pod: "sleep-7d9f8c6b5-x2x4z", Container: "sleep", Proxy: !c.noClientProxy, Client: "curl"}
 	r.To.URL = "http://httpbin:8000/headers"
 	if c.next != "" {
@@ -215,7 +260,8 @@ func three(none, given, broken *wire.Reply) map[probe.Kind]*wire.Reply {
 
 // probedCases are the scenarios by recorded evidence; those that no rig can show are here
 // and nowhere else.
-func probedCases() []probed {
+func probedCases(t *testing.T) []probed {
+	t.Helper()
 	both := probeAuthentication + probeAuthorization
 	denied, ok, bad := recorded(403, rbacDenied, 0), recorded(200, fromHttpbn, 0), recorded(401, notVerify, 0)
 	return []probed{
@@ -291,6 +337,16 @@ func probedCases() []probed {
 			change:   func(in *diagnose.Intent) { in.Caller.Plaintext = true },
 			replies:  three(reset(), reset(), reset()), outcome: all(probe.Agrees), by: "nobody",
 		},
+		{ // 40: the policies have selectors, and there is no waypoint, so that no token is looked at
+			name: "ambient-lets-all-through", mesh: ambientProbeMesh, policies: probeAuthentication, noClientProxy: true,
+			replies: three(recording(t, "ztunnel-lets-through"), recording(t, "ztunnel-lets-through"), recording(t, "ztunnel-lets-through")),
+			expect:  []string{"none=403", "given=200", "broken=401"}, outcome: all(probe.Agrees), code: diag.NotEnforced, by: "httpbin", exit: exitNo,
+		},
+		{ // 40 again: a rule that asks for a principal is left out, and nothing else allows anything
+			name: "ambient-refuses-all", mesh: ambientProbeMesh, policies: probeAuthentication + strings.Replace(probeAuthorization, "action: DENY\n  rules: [{from: [{source: {notRequestPrincipals", "rules: [{from: [{source: {requestPrincipals", 1), noClientProxy: true,
+			replies: three(recording(t, "ztunnel-refuses"), recording(t, "ztunnel-refuses"), recording(t, "ztunnel-refuses")),
+			expect:  []string{"given=200"}, outcome: all(probe.Agrees), code: diag.RuleDropped, by: "nobody", exit: exitNo,
+		},
 		{
 			name: "undetermined", policies: both + "\n---\n{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: from-office, namespace: foo}, spec: {action: DENY, rules: [{from: [{source: {remoteIpBlocks: [10.9.0.0/16]}}]}]}}\n",
 			change:  func(in *diagnose.Intent) { in.Caller.IP = netip.Addr{} },
@@ -316,7 +372,7 @@ func reset() *wire.Reply {
 }
 
 func TestWhatWasSeenIsHeldAgainstThePredictionAndExplained(t *testing.T) {
-	for _, c := range probedCases() {
+	for _, c := range probedCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			r := c.report(t)
 			for _, row := range r.Rows {
@@ -359,7 +415,7 @@ func probeGolden(t *testing.T, name string, r *probe.Report) {
 }
 
 func TestTheFormsOfAReportAreTheSameReport(t *testing.T) {
-	for _, c := range probedCases() {
+	for _, c := range probedCases(t) {
 		r := c.report(t)
 		var text bytes.Buffer
 		if err := render.JSON(&text, r); err != nil {

@@ -16,6 +16,8 @@ type Way struct {
 	// Hops are the proxies behind it, the first one first, and App what they lead to.
 	Hops []string
 	App  string
+	// Tunnel says that the last proxy is ztunnel, which leaves no mark on HTTP.
+	Tunnel bool
 }
 
 // The kinds of what may answer.
@@ -73,6 +75,9 @@ func (a Answer) By(w Way, decider string) By {
 		return By{ByProxy, w.Hops[0], "its server is " + strconv.Quote(short(server)) + ", and nothing behind it answered: " + mark}
 	case strings.Contains(strings.ToLower(server), "envoy"):
 		return By{ByProxy, firstOf(w), "its server is " + strconv.Quote(short(server)) + ", and nothing behind it answered: " + mark}
+	}
+	if w.Tunnel {
+		return By{ByApplication, appName(w), "no header of Envoy's is in the answer, and ztunnel sets none"}
 	}
 	return By{ByApplication, appName(w) + ", past every proxy", "no header of Envoy's is in the answer"}
 }

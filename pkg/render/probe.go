@@ -282,7 +282,7 @@ func (p *page) probeNotes(r *probe.Report) {
 	}
 	if code := blamed(r); r.Summary.Differ > 0 && code != "" {
 		p.command("more", "kubectl asmjwt explain "+string(code))
-	} else if row := refusedRow(r); row != nil && row.Code != "" {
+	} else if row := cmp.Or(firstRow(r, probe.Row.Unexpected), refusedRow(r)); row != nil && row.Code != "" {
 		p.command("more", "kubectl asmjwt explain "+string(row.Code))
 	}
 }

@@ -21,8 +21,8 @@ import (
 //   - 13 (an HTTP proxy for the control plane), 59 (blocked addresses): settings of the
 //     control plane that this one does not have.
 //   - 15 (starved refresh), and the placeholders of older releases: one istiod runs here.
-//   - 22, 69, 70 are remarks, not failures; 48 is mended by changing somebody's policy,
-//     which jwks does not write; 61 needs a waypoint; 66 to 68 are of two planes.
+//   - 22, 69, 70 are remarks, not failures; 61 needs a waypoint; 66 to 68 are of two planes,
+//     of which TestTwoPlanesOnRealServers has 66, 67 and 69, without proxies.
 
 // cause is a scenario of the list.
 type cause struct {
@@ -35,6 +35,7 @@ type cause struct {
 	causes    []string         // codes of errors that have to be there, the first one first
 	says      string
 	fix       string // code of the fix that is taken; where it asks for keys, it gets those of the issuer
+	again     string // code of the one that is taken when that one has been
 }
 
 func TestJWKS_EachCauseIsFoundAndMendedByTheFixThatIsOffered(t *testing.T) {
@@ -70,6 +71,8 @@ func TestJWKS_EachCauseIsFoundAndMendedByTheFixThatIsOffered(t *testing.T) {
 			causes: []string{"AJ0106", "AJ0102"}, says: "the proxy refuses the whole listener", fix: "AJ0101"},
 		{scenario: "18 keys of a kind that no proxy knows", namespace: "foo", broken: ra("foo", at(keyserver.PathUnusable)),
 			causes: []string{"AJ0106", "AJ0102"}, says: "the proxy refuses the whole listener", fix: "AJ0101"},
+		{scenario: "48 a policy of our own in the way of the keys", namespace: "foo", before: deniedKeys, broken: ra("foo", "http://guarded.elsewhere.svc.cluster.local/keys"),
+			causes: []string{"AJ0113", "AJ0101"}, says: "AuthorizationPolicy elsewhere/tokens-only spec.rules[0] refuses it", fix: "AJ0113", again: "AJ0119"},
 		{scenario: "58 an address that is none of keys", namespace: "foo", broken: ra("foo", at(keyserver.PathStatus+"403")),
 			causes: []string{"AJ0118", "AJ0101"}, says: "it answers 403", fix: "AJ0101"},
 		{scenario: "59 a redirect that proxies do not follow", namespace: "ext", broken: ra("ext", "http://idp.elsewhere.svc.cluster.local"+keyserver.PathRedirect), args: []string{"--from", "deploy/sleep", "-c", "sleep"},
@@ -125,6 +128,15 @@ func (c cause) run(t *testing.T) {
 	}
 	screen(t, question)
 	apply(t, keyFix(t, "kubectl asmjwt jwks "+strings.Join(question, " "), c.fix, mint.JWKS(harness.DemoKey())))
+	if c.again != "" {
+		eventually(t, func() error {
+			if r := jwksAs(t, "", "", question...); !r.has(c.again) {
+				return errors.New(r.text)
+			}
+			return nil
+		})
+		apply(t, keyFix(t, "kubectl asmjwt jwks "+strings.Join(question, " "), c.again, nil))
+	}
 	q := httpbinOf(c.namespace)("/headers")
 	good := token(harness.DemoKey(), unexpired)
 	if strings.HasPrefix(c.scenario, "16") {
@@ -217,4 +229,10 @@ func strictKeys(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// deniedKeys has the guarded key server refuse who has no token, and waits until it does.
+func deniedKeys(t *testing.T) {
+	apply(t, `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: tokens-only, namespace: elsewhere}, spec: {selector: {matchLabels: {app: guarded}}, action: DENY, rules: [{from: [{source: {notRequestPrincipals: ["*"]}}]}]}}`)
+	wantSoon(t, harness.Ask{URL: "http://guarded.elsewhere.svc.cluster.local/keys"}, denied)
 }

@@ -177,6 +177,24 @@ func (p planes) askPlanes(t *testing.T, env []string, args ...string) (planesAns
 	return a, res
 }
 
+// keyGaps is what jwks could not see of namespace lonely.
+func (p planes) keyGaps(t *testing.T, mesh []string) string {
+	t.Helper()
+	res, err := p.data.Run(t.Context(), harness.Command{Args: append([]string{p.data.Plugin, "jwks", "-n", "lonely", "-o", "json"}, mesh...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r keyReport
+	if err := json.Unmarshal([]byte(res.Stdout), &r); err != nil {
+		t.Fatalf("exit %d: %v\n%s", res.Code, err, res.Stderr)
+	}
+	var all []string
+	for _, g := range r.Gaps {
+		all = append(all, g.What+": "+g.Why)
+	}
+	return strings.Join(all, "\n")
+}
+
 func TestTwoPlanesOnRealServers(t *testing.T) {
 	p := startPlanes(t)
 	mesh := []string{"--mesh-kubeconfig", p.mesh.Kubeconfig}
@@ -211,6 +229,18 @@ func TestTwoPlanesOnRealServers(t *testing.T) {
 		a, res := p.askPlanes(t, nil, append([]string{"-n", "lonely"}, mesh...)...)
 		if res.Code != 0 || !a.finds("AJ0206") {
 			t.Errorf("exit %d, %v\n%s", res.Code, a.Findings, res.Stderr)
+		}
+		if gaps := p.keyGaps(t, mesh); !strings.Contains(gaps, "no such namespace, so it can have none: create it there too") {
+			t.Errorf("jwks does not say what to do: %q", gaps)
+		}
+		if _, err := p.mesh.Kubectl(t.Context(), "", "create", "namespace", "lonely"); err != nil {
+			t.Fatal(err)
+		}
+		if a, _ := p.askPlanes(t, nil, append([]string{"-n", "lonely"}, mesh...)...); a.finds("AJ0206") {
+			t.Errorf("it is there now: %v", a.Findings)
+		}
+		if gaps := p.keyGaps(t, mesh); strings.Contains(gaps, "no such namespace") {
+			t.Errorf("it is there now: %q", gaps)
 		}
 	})
 	t.Run("asmctl's kubeconfig is used where it is needed, and that is said", func(t *testing.T) {

@@ -244,6 +244,9 @@ func keyFix(t *testing.T, command, code string, published []byte) string {
 			}
 			return printed.Stdout
 		}
+		if n := slices.IndexFunc(r.Fixes, func(f keyFixText) bool { return f.Code == code && strings.HasPrefix(f.Command, "kubectl asmjwt why ") }); n >= 0 {
+			return whyFix(t, r.Fixes[n].Command)
+		}
 		n := slices.IndexFunc(r.Fixes, func(f keyFixText) bool { return strings.Contains(f.Command, "=FILE") })
 		if n < 0 || published == nil {
 			t.Fatalf("%s: no fix: %+v\n%s", command, r.Fixes, res.Stdout)
@@ -256,5 +259,21 @@ func keyFix(t *testing.T, command, code string, published []byte) string {
 		command = strings.Replace(r.Fixes[n].Command, "=FILE", "="+file, 1)
 	}
 	t.Fatalf("%s: no fix with a manifest", command)
+	return ""
+}
+
+// whyFix is the manifest of the first fix that a command of why prints.
+func whyFix(t *testing.T, command string) string {
+	t.Helper()
+	const most = 4 // the first ones may be changes of the request
+	for n := 1; n <= most; n++ {
+		printed := run(t, harness.Command{Args: []string{"sh", "-c", fmt.Sprintf("%s -o fix=%d", command, n)}})
+		if printed.Code == 0 {
+			t.Logf("%s -o fix=%d:\n%s", command, n, printed.Stdout)
+			return printed.Stdout
+		}
+		t.Logf("%s -o fix=%d: %s", command, n, strings.TrimSpace(printed.Stderr))
+	}
+	t.Fatalf("%s: none of the first fixes is one of objects", command)
 	return ""
 }

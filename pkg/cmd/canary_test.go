@@ -59,7 +59,7 @@ func captured(t *testing.T, stdin string, env map[string]string, args ...string)
 	t.Helper()
 	var out, err bytes.Buffer
 	code = Main(t.Context(), Process{
-		Name: "kubectl-asmjwt", Args: args, In: strings.NewReader(stdin), Out: &out, Err: &err,
+		Name: "/usr/local/bin/kubectl-asmjwt", Args: args, In: strings.NewReader(stdin), Out: &out, Err: &err,
 		LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 		Environ: func() (out []string) {
 			for name, value := range env {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -52,18 +53,10 @@ func (c *clusters) words() []string {
 		return nil
 	}
 	var out []string
-	add := func(flag, value string) {
-		if value != "" {
-			out = append(out, flag, quoted(value))
-		}
-	}
 	if c.given("kubeconfig") {
-		add("--kubeconfig", *c.config.KubeConfig)
+		out = flagged("--kubeconfig", *c.config.KubeConfig)
 	}
-	add("--context", c.names()[0])
-	add("--mesh-kubeconfig", c.meshKubeconfig)
-	add("--mesh-context", c.meshContext)
-	return out
+	return slices.Concat(out, flagged("--context", c.contexts...), flagged("--mesh-kubeconfig", c.meshKubeconfig), flagged("--mesh-context", c.meshContext))
 }
 
 // validate checks the flags without reading a kubeconfig.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -273,61 +272,6 @@ func (o *jwksOptions) look(ctx context.Context, name string) (*keycheck.Report, 
 	}
 	o.app.secrets.redactValue(r)
 	return r, nil
-}
-
-// writeFixes gives the fixes that are objects their text, and those that need keys first
-// the command that has them.
-func (o *jwksOptions) writeFixes(r *keycheck.Report) error {
-	for i := range r.Fixes {
-		f := &r.Fixes[i]
-		if f.KeysOf != "" {
-			f.Command = strings.Join(append(o.words(), "--jwks", quoted(f.KeysOf+"=FILE")), " ")
-		}
-		if len(f.Objects) == 0 {
-			continue
-		}
-		text, err := render.ManifestYAML(f.Objects...)
-		if err != nil {
-			return err
-		}
-		f.Manifest = string(text)
-	}
-	return nil
-}
-
-// words are the question as a command, for one that is to be run next.
-func (o *jwksOptions) words() []string {
-	out := []string{displayName(o.app.Name), "jwks"}
-	if o.target != (mesh.Target{}) {
-		out = append(out, o.target.String())
-	}
-	f := &o.flags
-	if f.all {
-		out = append(out, "-A")
-	} else if o.given("namespace") {
-		out = append(out, "-n", o.namespace)
-	}
-	out = append(out, o.app.clusters.words()...)
-	add := func(flag string, values ...string) {
-		for _, v := range values {
-			if v != "" {
-				out = append(out, flag, quoted(v))
-			}
-		}
-	}
-	add("-f", f.files...)
-	if f.recursive {
-		out = append(out, "-R")
-	}
-	add("-k", f.kustomize)
-	add("--from", f.from)
-	add("--from-namespace", f.fromNamespace)
-	add("-c", f.container)
-	add("--jwks", f.jwks...)
-	add("--jwt-file", f.token.file)
-	add("--jwt-env", f.token.env)
-	add("--ca", f.ca)
-	return out
 }
 
 // seeFiles takes the manifests.

@@ -95,7 +95,7 @@ func TestErrorsAreLinesWithTheirHintsBelow(t *testing.T) {
 func TestHelpGoesToStandardOutputAndVersionSaysWhoJudges(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"why", "--help"}, {"help", "why"}, {}} {
 		code, stdout, stderr := captured(t, "", nil, args...)
-		if code != exitYes || !strings.Contains(stdout, "kubectl-asmjwt") || stderr != "" {
+		if code != exitYes || !strings.Contains(stdout, "kubectl asmjwt") || stderr != "" {
 			t.Errorf("%v: exit code %d, standard error %q", args, code, stderr)
 		}
 		if strings.Contains(stdout, "--token ") {

@@ -214,7 +214,7 @@ func (r *rule) letIn(f diagnose.Finding) {
 	r.offer(Fix{
 		Code:    diag.KeyServerDenies,
 		Summary: fmt.Sprintf("let GET %s through without a token in %s/%s", path, f.Object.Namespace, f.Object.Name),
-		Command: fmt.Sprintf("kubectl asmjwt why svc/%s -n %s --path %s --plaintext", r.addr.Service, r.addr.Namespace, path),
+		Why:     []string{"svc/" + r.addr.Service, "-n", r.addr.Namespace, "--path", path, "--plaintext"},
 	}, nil)
 }
 

@@ -142,9 +142,10 @@ type Fix struct {
 	// Manifest is what to apply; Command what to run.
 	Manifest string `json:"manifest,omitempty"`
 	Command  string `json:"command,omitempty"`
-	// KeysOf is whose keys have to be given first, in the form of --jwks KeysOf=FILE: who
-	// knows the command line makes the Command of it.
-	KeysOf string `json:"-"`
+	// KeysOf is whose keys have to be given first, in the form of --jwks KeysOf=FILE, and Why
+	// what why is to be asked: who knows the command line makes the Command of them.
+	KeysOf string   `json:"-"`
+	Why    []string `json:"-"`
 	// Objects are what Manifest is to be made of, by who can write them.
 	Objects []*scaffold.Object `json:"-"`
 }

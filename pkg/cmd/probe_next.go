@@ -21,7 +21,7 @@ var keyTrouble = []diag.Code{
 
 // ofKeys reports whether a row is as it is for a reason that lies in keys.
 func ofKeys(r *probe.Report, row *probe.Row) bool {
-	return slices.Contains(keyTrouble, row.Code) || slices.ContainsFunc(r.Findings, func(f diagnose.Finding) bool {
+	return slices.Contains(keyTrouble, row.Code) || len(row.Reasons) > 0 && row.Reasons[0].Cause == "keys" || slices.ContainsFunc(r.Findings, func(f diagnose.Finding) bool {
 		return f.Severity == diag.Error && slices.Contains(keyTrouble, f.Code)
 	})
 }
@@ -38,8 +38,8 @@ func lastTrial(t probe.Trial) probe.Trial {
 // jwks where the reason lies in keys.
 func (o *probeOptions) next(r *probe.Report, trials []probe.Trial) {
 	at := worst(r.Rows)
-	forged := at < 0
-	if forged { // a token that was made here and gets through, say
+	made := at < 0
+	if made { // none but one with a token that was made here, which may get through
 		at = slices.IndexFunc(r.Rows, probe.Row.Unexpected)
 	}
 	if at < 0 {
@@ -49,7 +49,7 @@ func (o *probeOptions) next(r *probe.Report, trials []probe.Trial) {
 	if ofKeys(r, row) {
 		r.Next = append(r.Next, strings.Join(o.jwksWords(row, t), " "))
 	}
-	if forged { // it is in no file that why could read
+	if made { // its token is in no file that why could read
 		return
 	}
 	if words := o.whyWords(row, t.Question.Intent); words != nil {

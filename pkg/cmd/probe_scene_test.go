@@ -197,12 +197,13 @@ func TestTheNextStepIsAboutKeysWhereTheReasonLiesInThem(t *testing.T) {
 		want     string
 		then     bool // with why
 	}{
-		"a key that is not there": {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
-		"keys of the gateway's":   {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, []diagnose.Hop{{Verdict: denied}}, "kubectl asmjwt jwks svc/gw -n edge " + flags + " --jwt-env TOKEN", true},
-		"keys of the one behind":  {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, []diagnose.Hop{{Verdict: allowed}, {Verdict: denied}}, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
-		"a door left open":        {probe.Row{Token: probe.Broken, Met: &no}, refused, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags, false},
-		"something else":          {probe.Row{Token: probe.None, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "kubectl asmjwt why svc/orders -n shop " + flags + " --via svc/gw.edge:0 --path ''", false},
-		"a broken token":          {probe.Row{Token: probe.Broken, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "", false},
+		"a key that is not there":   {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
+		"keys of the gateway's":     {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, []diagnose.Hop{{Verdict: denied}}, "kubectl asmjwt jwks svc/gw -n edge " + flags + " --jwt-env TOKEN", true},
+		"keys of the one behind":    {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, []diagnose.Hop{{Verdict: allowed}, {Verdict: denied}}, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
+		"other keys than predicted": {probe.Row{Token: probe.Given, Outcome: probe.Differs, Reasons: []diagnose.Reason{{Cause: "keys"}}}, nil, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
+		"a door left open":          {probe.Row{Token: probe.Broken, Met: &no}, refused, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags, false},
+		"something else":            {probe.Row{Token: probe.None, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "kubectl asmjwt why svc/orders -n shop " + flags + " --via svc/gw.edge:0 --path ''", false},
+		"a broken token":            {probe.Row{Token: probe.Broken, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "", false},
 	} {
 		r := &probe.Report{Rows: []probe.Row{c.row}, Findings: c.findings}
 		again := &probe.Trial{Diagnosis: &diagnose.Diagnosis{Hops: c.hops}, Question: observe.Question{Intent: in}}

@@ -85,6 +85,9 @@ func (r *Report) blame(pushed int) {
 // clockWords are what to do about a clock, which of the two it is that is wrong; at are
 // the flags that make predictions for the other one.
 func (r *Report) clockWords(at string) string {
+	if r.Clock.Reference == timeOfAt {
+		return at // what it is compared with is no clock
+	}
 	out := "let NTP set the one that is wrong"
 	if t := r.To.Target; len(t.Pods) > 0 {
 		out += ": kubectl get pods -n " + t.Namespace + " " + t.Pods[0] + " -o wide names the node"

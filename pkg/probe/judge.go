@@ -160,6 +160,9 @@ func (r Result) seen(o *diagnose.Observed) *Seen {
 // (jwt_verify_lib/verify.h:kClockSkewInSecond).
 const leeway = 60
 
+// timeOfAt is the reference where the time was given, and no clock was read.
+const timeOfAt = "--at"
+
 // clockOf is the clock of who answered, by the Date headers: a proxy's own where it
 // answered itself, else that of the application, which has the proxy's (Envoy
 // source/common/http/conn_manager_impl.cc:encodeHeaders keeps what is there). The median
@@ -191,7 +194,7 @@ func clockOf(trials []Trial, fixed bool) *Clock {
 	slices.Sort(ahead)
 	c := &Clock{Of: of, AheadSeconds: ahead[len(ahead)/2], Reference: "this machine's clock"}
 	if fixed {
-		c.Reference = "--at"
+		c.Reference = timeOfAt
 	}
 	return c
 }
@@ -202,7 +205,7 @@ func (c Clock) String() string {
 	if n < 0 {
 		n, word = -n, "behind"
 	}
-	return fmt.Sprintf("the clock of %s is %s %s %s", c.Of, span(n), word, map[bool]string{true: "the time of --at", false: "this machine's"}[c.Reference == "--at"])
+	return fmt.Sprintf("the clock of %s is %s %s %s", c.Of, span(n), word, map[bool]string{true: "the time of --at", false: "this machine's"}[c.Reference == timeOfAt])
 }
 
 // span is a time in the two largest units that it has.

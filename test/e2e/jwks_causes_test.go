@@ -71,7 +71,7 @@ func TestJWKS_EachCauseIsFoundAndMendedByTheFixThatIsOffered(t *testing.T) {
 			causes: []string{"AJ0106", "AJ0102"}, says: "the proxy refuses the whole listener", fix: "AJ0101"},
 		{scenario: "18 keys of a kind that no proxy knows", namespace: "foo", broken: ra("foo", at(keyserver.PathUnusable)),
 			causes: []string{"AJ0106", "AJ0102"}, says: "the proxy refuses the whole listener", fix: "AJ0101"},
-		{scenario: "48 a policy of our own in the way of the keys", namespace: "foo", before: deniedKeys, broken: ra("foo", "http://guarded.elsewhere.svc.cluster.local/keys"),
+		{scenario: "48 a policy of our own in the way of the keys", namespace: "foo", before: deniedKeys, broken: ra("foo", fmt.Sprintf("http://guarded.elsewhere.svc.cluster.local/keys?denied=%d", time.Now().UnixNano())),
 			causes: []string{"AJ0113", "AJ0101"}, says: "AuthorizationPolicy elsewhere/tokens-only spec.rules[0] refuses it", fix: "AJ0113", again: "AJ0119"},
 		{scenario: "58 an address that is none of keys", namespace: "foo", broken: ra("foo", at(keyserver.PathStatus+"403")),
 			causes: []string{"AJ0118", "AJ0101"}, says: "it answers 403", fix: "AJ0101"},

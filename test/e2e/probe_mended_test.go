@@ -138,7 +138,7 @@ func unguarded(t *testing.T) {
 //   - 43, an application that is reached past its proxy: every pod's traffic is captured.
 //   - an application that answers 401 with an empty body, as some do.
 //
-// 9, 10, 11, 12, 16, 18, 58, 59 and 60 are of keys that do not get there: see jwks, after
+// 8 to 12, 16, 18, 48, 58, 59 and 60 are of keys that do not get there: see jwks, after
 // whose fixes probe is asked, too.
 
 func TestProbe_EachBrokenMeshIsFoundWithItsCauseAndMendedByTheFixThatIsOffered(t *testing.T) {

@@ -19,11 +19,13 @@ var keyTrouble = []diag.Code{
 	diag.KeysNotFetched, diag.KeysUnusable, diag.KeyDropped, diag.ListenerRefused, diag.KeysForgeable, diag.TokenNoKey, diag.TokenSignature,
 }
 
-// ofKeys reports whether a row is as it is for a reason that lies in keys.
+// ofKeys reports whether a row is as it is for a reason that lies in keys. What is found of
+// other rules counts only where all of the proxy suffers from it.
 func ofKeys(r *probe.Report, row *probe.Row) bool {
-	return slices.Contains(keyTrouble, row.Code) || len(row.Reasons) > 0 && row.Reasons[0].Cause == "keys" || slices.ContainsFunc(r.Findings, func(f diagnose.Finding) bool {
-		return f.Severity == diag.Error && slices.Contains(keyTrouble, f.Code)
-	})
+	if slices.Contains(keyTrouble, row.Code) || len(row.Reasons) > 0 && row.Reasons[0].Cause == "keys" {
+		return true
+	}
+	return slices.ContainsFunc(r.Findings, func(f diagnose.Finding) bool { return f.Code == diag.ListenerRefused || f.Code == diag.KeysForgeable })
 }
 
 // lastTrial is what a row of the report was made of.

@@ -202,6 +202,7 @@ func TestTheNextStepIsAboutKeysWhereTheReasonLiesInThem(t *testing.T) {
 		"keys of the one behind":    {probe.Row{Token: probe.Given, Code: diag.TokenNoKey, Met: &no}, nil, []diagnose.Hop{{Verdict: allowed}, {Verdict: denied}}, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
 		"other keys than predicted": {probe.Row{Token: probe.Given, Outcome: probe.Differs, Reasons: []diagnose.Reason{{Cause: "keys"}}}, nil, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags + " --jwt-env TOKEN", true},
 		"a door left open":          {probe.Row{Token: probe.Broken, Met: &no}, refused, nil, "kubectl asmjwt jwks svc/orders -n shop " + flags, false},
+		"keys of another rule":      {probe.Row{Token: probe.None, Code: diag.NoPolicyAllowed, Met: &no}, []diagnose.Finding{{Code: diag.KeysNotFetched, Severity: diag.Error}}, nil, "kubectl asmjwt why svc/orders -n shop " + flags + " --via svc/gw.edge:0 --path ''", false},
 		"something else":            {probe.Row{Token: probe.None, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "kubectl asmjwt why svc/orders -n shop " + flags + " --via svc/gw.edge:0 --path ''", false},
 		"a broken token":            {probe.Row{Token: probe.Broken, Code: diag.NoPolicyAllowed, Met: &no}, nil, nil, "", false},
 	} {

@@ -16,7 +16,7 @@ import (
 // keyTrouble are the causes that lie in keys: what to do about them is found by jwks,
 // which looks at who fetches them and what is at their address.
 var keyTrouble = []diag.Code{
-	diag.KeysNotFetched, diag.KeysUnusable, diag.KeyDropped, diag.ListenerRefused, diag.KeysForgeable, diag.TokenNoKey, diag.TokenSignature,
+	diag.KeysNotFetched, diag.KeyHostShort, diag.KeysUnusable, diag.KeyDropped, diag.ListenerRefused, diag.KeysForgeable, diag.TokenNoKey, diag.TokenSignature,
 }
 
 // ofKeys reports whether a row is as it is for a reason that lies in keys. What is found of

@@ -66,7 +66,19 @@ func TestThisMachineSendsARequestByteByByteAndReadsTheAnswer(t *testing.T) {
 func TestWhatFailsIsToldByItsKind(t *testing.T) {
 	closed, _ := raw(t, "")
 	cut, _ := raw(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-	ssh, _ := raw(t, "SSH-2.0-OpenSSH_9.2\r\n\r\n")
+	ssh, greeting := "", "SSH-2.0-OpenSSH_9.2\r\n\r\n"
+	if l, err := net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	} else {
+		defer l.Close()
+		ssh = l.Addr().String()
+		go func() { // it speaks first, whoever calls
+			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+				_, _ = io.WriteString(c, greeting)
+				defer c.Close()
+			}
+		}()
+	}
 	hang, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

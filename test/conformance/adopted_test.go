@@ -28,6 +28,7 @@ var istiosOwn = []string{
 // Policies that others wrote are answered as predicted: Istio's own, or the files that
 // ASMJWT_POLICIES names, as globs with blanks between them.
 func TestPoliciesOfOthersAgreeWithEnvoy(t *testing.T) {
+	t.Parallel()
 	given, patterns := os.Getenv("ASMJWT_POLICIES"), []string(nil)
 	if given != "" {
 		patterns = strings.Fields(given)

@@ -27,6 +27,7 @@ type edge struct {
 
 // The evaluator agrees with Envoy on each corner, all of which share one run.
 func TestEdges(t *testing.T) {
+	t.Parallel() // with the other corners: each alone keeps one processor busy
 	edges := slices.Concat(httpEdges(), methodEdges(), limitEdges(), pathEdges(), addressEdges(), policyEdges(), sidecarEdges(), inboundEdges(), gatewayEdges(), kubeGatewayEdges(), waypointEdges(), configEdges(),
 		locationEdges(), claimEdges(), principalEdges(), settingsEdges(), gatewaySettingEdges(), meshEdges(), portEdges(), sharedGatewayEdges(), listenerEdges(), frontedEdges(), workloadEdges())
 	agree(t, edges)
@@ -35,6 +36,7 @@ func TestEdges(t *testing.T) {
 // The evaluator agrees with Envoy on what admission would refuse, and on what only
 // somebody with bad intentions sends.
 func TestEdgesOfKeysTokensAndRules(t *testing.T) {
+	t.Parallel()
 	agree(t, slices.Concat(templateEdges(), keyEdges(), textEdges(), ruleFieldEdges(), jwksEdges(), certificateEdges(), placeEdges(), severalEdges(), tokenEdges(), hostEdges(), identityEdges(),
 		replyEdges(), fetchEdges(), gatewayRuleEdges(), spellingEdges()))
 }

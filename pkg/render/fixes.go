@@ -90,26 +90,41 @@ func neighbourWords(n diagnose.Neighbours) string {
 	return fmt.Sprintf("of %d requests like it, %d more get through and %d no longer", n.Checked, n.Opened, n.Closed)
 }
 
-// whatIf is the verdict before and after a change, and where the two walks part.
+// whatIfLine is the answer with the change, after what it was in a word.
+func whatIfLine(d *diagnose.Diagnosis) (head, text string) {
+	after := Answer(&diagnose.Diagnosis{Verdict: d.WhatIf.Verdict, Summary: d.WhatIf.Summary})
+	if !d.WhatIf.Changes(d.Verdict) {
+		return "What if", ": no change: still " + after
+	}
+	before, _, _ := strings.Cut(Headline(d.Verdict), " ")
+	if d.Verdict.Decision == envoy.Undetermined || d.Verdict.GRPCStatus != nil || d.Verdict.Status == d.WhatIf.Verdict.Status {
+		before = Headline(d.Verdict)
+	}
+	return "What if", ": " + strings.TrimSuffix(before, ",") + " → " + after
+}
+
+// whatIf is the answer with a change, which is what was asked, why, and where the two
+// walks part.
 func (p *page) whatIf(d *diagnose.Diagnosis) {
 	after := d.WhatIf
-	const head = "What if"
+	head, text := whatIfLine(d)
 	p.WriteString(p.style.strong.Sprint(head))
-	p.hanging(4, len(head), ": "+Headline(d.Verdict)+" → "+Headline(after.Verdict))
+	p.hanging(4, len(head), text)
 	if after.Because != "" {
 		p.labelled("because", clean(after.Because))
 	}
-	if after.Differs == nil {
+	switch {
+	case after.Differs == nil:
 		p.labelled("differs", "in nothing: the change does not touch what this request meets")
-		return
+	case after.Differs.SameOutcomes():
+		p.labelled("still", stepWords(after.Differs.After))
+	default:
+		p.labelled("differs", "first here:")
+		p.labelled("  before", stepWords(after.Differs.Before))
+		p.labelled("  after", stepWords(after.Differs.After))
 	}
-	p.labelled("differs", "first here:")
-	for _, side := range []struct {
-		word string
-		step *diagnose.Step
-	}{{"before", after.Differs.Before}, {"after", after.Differs.After}} {
-		p.labelled("  "+side.word, stepWords(side.step))
-	}
+	p.line("")
+	p.line(p.style.strong.Sprint("Without the change:"))
 }
 
 // stepWords are a step of the walk in a sentence.
@@ -146,6 +161,12 @@ func outcomeWords(s diagnose.Step) string {
 		return clean(s.Status)
 	case s.Stage == envoy.StageRouter:
 		return "reached"
+	case s.Object == nil && (s.Stage == envoy.StageAllow || s.Stage == envoy.StageDeny):
+		// Of the stage of ALLOW policies, that it matches means that it refuses.
+		if (s.Outcome == envoy.Matched) == (s.Stage == envoy.StageAllow) {
+			return "none of them matches"
+		}
+		return "one of them matches"
 	case s.Outcome == envoy.Matched:
 		return "matches"
 	case s.Outcome == envoy.NotMatched:

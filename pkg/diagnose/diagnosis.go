@@ -219,6 +219,9 @@ type Fix struct {
 	Manifest string `json:"manifest,omitempty"`
 	// Proved says that the verdict was seen to change; else Note names what it hangs on.
 	Proved bool `json:"proved"`
+	// Partial says that it mends a mistake, and something else stands in the way then,
+	// which Note names: StatusAfter is not what was wanted yet.
+	Partial bool `json:"partial,omitempty"`
 	// Widens says that requests without a token get in, or others than the one that was
 	// asked about; Opens has examples.
 	Widens      bool `json:"widens"`

@@ -185,21 +185,28 @@ func (f *finder) tokenDiffers(d *draft) []dim {
 }
 
 // hasPayload reports whether the request has a token that verifies.
-func (f *finder) hasPayload() bool { return f.first.Seen != nil && f.first.Seen.HasPayload }
+func (f *finder) hasPayload() bool { return hasPayload(f.first) }
+
+func hasPayload(t envoy.Trace) bool { return t.Seen != nil && t.Seen.HasPayload }
 
 // hold asks the neighbours before and after a change and writes down what differs.
 func (f *finder) hold(r *result, s *state, after *diagnose.Setting) {
 	n := f.around()
-	list := slices.Concat(n.list, f.aimed(s, after))
+	t := after.Evaluate()
+	list := slices.Concat(n.list, f.aimed(s, after), f.sameIssuer(after, t))
 	counts := diagnose.Neighbours{Checked: len(list)}
 	// What was asked about was to get in; without a token, that is what widens says.
-	t := after.Evaluate()
-	tokenless := t.Seen == nil || !t.Seen.HasPayload
-	if f.goal.Pass && tokenless {
+	bare := !hasPayload(t)
+	if f.goal.Pass && bare && f.goal.Met(diagnose.VerdictOf(t.Verdict)) {
 		r.Widens = true
 		if f.asksTokens() {
 			r.Opens = append(r.Opens, "this request, without a token")
 		}
+	}
+	bypass := slices.IndexFunc(s.steps, func(st step) bool { return st.bypass != "" })
+	if bypass >= 0 {
+		r.Widens = true
+		r.Opens = append(r.Opens, s.steps[bypass].bypass)
 	}
 	for _, nb := range list {
 		now := opennessOf(after.Decide(nb.req, nb.vouched))
@@ -212,10 +219,10 @@ func (f *finder) hold(r *result, s *state, after *diagnose.Setting) {
 				continue // the request itself
 			}
 			// A token that is the request's own is as good as the request says.
-			if nb.tokenless && !nb.preflight && !slices.Contains(nb.differs, dimToken) && !tokenless {
+			if nb.tokenless && !nb.preflight && !slices.Contains(nb.differs, dimToken) && !bare {
 				nb = &neighbour{req: nb.req, differs: nb.differs, says: nb.says}
 			}
-			if nb.tokenless || slices.ContainsFunc(nb.differs, s.about) {
+			if nb.tokenless || bypass >= 0 || slices.ContainsFunc(nb.differs, s.about) {
 				r.Widens = true
 				f.opens(r, nb)
 			}
@@ -224,8 +231,44 @@ func (f *finder) hold(r *result, s *state, after *diagnose.Setting) {
 	r.Neighbours = &counts
 }
 
-// asksTokens reports whether tokens are looked at where the request was stopped.
-func (f *finder) asksTokens() bool { return len(f.base.Providers()) > 0 }
+// sameIssuer are tokens like the request's own, of which one thing differs, where it is
+// the change that has the request's token verified: until then there was none to vary.
+func (f *finder) sameIssuer(after *diagnose.Setting, t envoy.Trace) []*neighbour {
+	if !hasPayload(t) || f.hasPayload() {
+		return nil
+	}
+	providers := after.Providers()
+	var out []*neighbour
+	add := func(says string, side dim, vary func(claims map[string]any)) {
+		d := newDraft(f.base.Request)
+		d.withClaims(t.Seen.Payload, providers)
+		vary(d.claims)
+		nb := &neighbour{req: d.request(providers), vouched: true, differs: []dim{dimToken, side}, says: says}
+		nb.before = opennessOf(f.base.Decide(nb.req, true))
+		out = append(out, nb)
+	}
+	add("a token of the same issuer with another sub", dimSubject, func(claims map[string]any) { claims["sub"] = "somebody else" })
+	for _, m := range t.Seen.Payload.Members() {
+		if m.Name != "iss" && m.Name != "aud" && len(out) < mostVariants {
+			add("a token without "+m.Name, dimClaim(m.Name), func(claims map[string]any) { delete(claims, m.Name) })
+		}
+	}
+	return out
+}
+
+// asksTokens reports whether tokens are looked at where the request was stopped: a
+// RequestAuthentication verifies them, or a rule asks for them, in vain perhaps.
+func (f *finder) asksTokens() bool {
+	asks := len(f.base.Providers()) > 0
+	eachPolicy(f.base.Result.Proxy, func(_ *envoy.RBAC, p *envoy.Policy) {
+		for _, clauses := range [][]envoy.Clause{p.Permissions, p.Principals} {
+			for _, cl := range clauses {
+				asks = asks || slices.ContainsFunc(cl.Conditions, func(c envoy.Condition) bool { return ofToken(c.Attribute) })
+			}
+		}
+	})
+	return asks
+}
 
 // opens keeps an example of what a change opens besides.
 func (f *finder) opens(r *result, nb *neighbour) {
@@ -235,7 +278,15 @@ func (f *finder) opens(r *result, nb *neighbour) {
 	}
 	says := f.hide(nb.says)
 	if nb.tokenless && f.asksTokens() {
-		says = strings.TrimPrefix(says+", without a token", ", ")
+		if says == "" {
+			says = "this request"
+		}
+		says += ", without a token"
+	}
+	for _, have := range r.Opens { // what differs in more than an example already does
+		if one, _, _ := strings.Cut(have, ", without a token"); slices.Contains(strings.Split(nb.says, ", "), one) {
+			return
+		}
 	}
 	if says != "" && len(r.Opens) < most && !slices.Contains(r.Opens, says) {
 		r.Opens = append(r.Opens, says)

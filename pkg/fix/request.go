@@ -44,7 +44,7 @@ func (a *attempt) with(d *draft, c change) *attempt {
 func (f *finder) requestFixes() []*result {
 	first := &attempt{draft: newDraft(f.base.Request)}
 	queue := append(f.firstAttempts(first), first)
-	var out []*result
+	var out, mended []*result
 	seen := map[string]bool{}
 	for asked := 0; len(queue) > 0 && asked < mostDrafts && len(out) < mostRequestFixes; asked++ {
 		a := queue[0]
@@ -59,12 +59,39 @@ func (f *finder) requestFixes() []*result {
 			}
 			continue
 		}
+		if r := f.mendedRequest(a, trace); r != nil {
+			mended = append(mended, r)
+		}
 		if len(a.what) >= mostSteps || trace.Verdict.Decision != envoy.Denied || len(trace.Steps) == 0 {
 			continue
 		}
 		queue = append(queue, f.further(a, trace)...)
 	}
+	for _, r := range mended {
+		if !slices.ContainsFunc(out, func(o *result) bool { return strings.HasPrefix(o.Summary, r.Summary) }) {
+			out = append(out, r)
+		}
+	}
 	return out
+}
+
+// mendedRequest is the user's own token in the place where a rule looks, where that is
+// not all that it takes, or only the keys can tell.
+func (f *finder) mendedRequest(a *attempt, t envoy.Trace) *result {
+	if !a.real || len(a.what) != 1 {
+		return nil
+	}
+	r := f.requestResult(a, diagnose.VerdictOf(t.Verdict), 0)
+	r.Proved = false
+	if hint, status, ok := keysAlone(t); ok {
+		r.StatusAfter, r.Note = status, notProved(hint)
+		return r
+	}
+	if next := f.obstacle(t); next != "" && hasPayload(t) {
+		r.Partial, r.Note = true, notEnough(next)
+		return r
+	}
+	return nil
 }
 
 // tryOut evaluates a draft: with the proxy's own keys if nothing in it is made up.

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,10 +16,10 @@ func (p *page) fixes(fixes []diagnose.Fix) {
 	if len(fixes) == 0 {
 		return
 	}
-	head := "To get " + wantedStatus(fixes[0])
+	head, proved := fixesHead(fixes), !slices.ContainsFunc(fixes, func(f diagnose.Fix) bool { return !f.Proved })
 	p.WriteString(p.style.strong.Sprint(head))
 	switch {
-	case len(fixes) > 1 && fixes[len(fixes)-1].Proved:
+	case len(fixes) > 1 && proved:
 		p.hanging(4, runeLen(head), ", one of these (each was evaluated again):")
 	case len(fixes) > 1:
 		p.hanging(4, runeLen(head), ", one of these (each was evaluated again, if nothing else is said):")
@@ -50,31 +51,38 @@ func (p *page) fixes(fixes []diagnose.Fix) {
 	}
 }
 
-// widensWords say what a change opens besides.
-func widensWords(opens []string) string {
-	const tokenless = ", without a token"
-	out := make([]string, 0, len(opens))
-	for _, o := range opens {
-		if !strings.HasSuffix(o, tokenless) {
-			out = nil
-			break
+// fixesHead is what the fixes are for.
+func fixesHead(fixes []diagnose.Fix) string {
+	for _, f := range fixes {
+		switch {
+		case f.Partial:
+			continue
+		case f.StatusAfter == 0:
+			return "To get a closed connection"
 		}
-		out = append(out, strings.TrimSuffix(o, tokenless))
+		return "To get " + strconv.Itoa(f.StatusAfter)
 	}
-	switch {
-	case len(opens) == 0:
-		return "widens: lets in more than this request"
-	case len(out) > 0:
-		return "widens: without a token get in: " + clean(strings.Join(out, "; "))
-	}
-	return "widens: lets in too: " + clean(strings.Join(opens, "; "))
+	return "To get further"
 }
 
-func wantedStatus(f diagnose.Fix) string {
-	if f.StatusAfter == 0 {
-		return "a closed connection"
+// widensWords say what a change opens besides.
+func widensWords(opens []string) string {
+	const tokenless, itself = ", without a token", "this request, without a token"
+	if len(opens) == 0 {
+		return "widens: lets in more than this request"
 	}
-	return strconv.Itoa(f.StatusAfter)
+	if opens[0] != itself {
+		return "widens: lets in too: " + clean(strings.Join(opens, "; "))
+	}
+	out := "widens: lets this request in without a token"
+	var also []string
+	for _, o := range opens[1:] {
+		also = append(also, strings.TrimSuffix(o, tokenless))
+	}
+	if len(also) > 0 {
+		out += ", and the same with " + clean(strings.Join(also, "; with "))
+	}
+	return out
 }
 
 // neighbourWords say what a change does to other requests.

@@ -104,6 +104,7 @@ type finder struct {
 	// hide takes the request's secrets out of a text.
 	hide  func(string) string
 	asked int
+	asks  *bool // whether tokens are looked at; nil: not found out yet
 	near  *neighbours
 }
 

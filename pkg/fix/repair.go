@@ -165,13 +165,16 @@ func nearLabels(want, have map[string]string) ([]mesh.Entry, string) {
 
 // ruleFor is the rule of a RequestAuthentication for an issuer, as it was written.
 func (f *finder) ruleFor(o *mesh.Object, issuer string) map[string]any {
+	if issuer == "" || !o.Mentions(issuer) {
+		return nil
+	}
 	spec, err := o.RawSpec()
 	if err != nil {
 		return nil
 	}
 	rules, _ := spec["jwtRules"].([]any)
 	for _, r := range rules {
-		if rule, ok := r.(map[string]any); ok && rule["issuer"] == issuer && issuer != "" {
+		if rule, ok := r.(map[string]any); ok && rule["issuer"] == issuer {
 			return rule
 		}
 	}

@@ -159,3 +159,13 @@ func TestARequestThatGetsPastARuleThatAsksForATokenIsSaidToHaveNone(t *testing.T
 		}
 	}
 }
+
+// A rule that istiod leaves out, and nobody can tell what was meant: to open the path for
+// everybody is not the answer.
+func TestNothingThatOpensIsOfferedWhereARuleWasLeftOut(t *testing.T) {
+	for _, f := range found(t, question(), base+policy(`{rules: [{when: [{key: "no.such.key", values: ["admin"]}]}]}`), fix.Through()) {
+		if f.Widens || f.Partial {
+			t.Errorf("%+v", f)
+		}
+	}
+}

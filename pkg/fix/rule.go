@@ -171,9 +171,9 @@ func entries(v any) any {
 }
 
 // lastResort is a policy of its own for the request, where every ALLOW policy allows
-// nothing by intent: not where a rule was left out because of a mistake.
+// nothing by intent.
 func (f *finder) lastResort() []step {
-	if len(f.base.Result.Dropped) > 0 || len(f.first.Steps) == 0 || f.first.Steps[len(f.first.Steps)-1].Stage != envoy.StageAllow || f.base.Result.Proxy.Role == envoy.RoleWaypoint {
+	if len(f.first.Steps) == 0 || f.first.Steps[len(f.first.Steps)-1].Stage != envoy.StageAllow || f.base.Result.Proxy.Role == envoy.RoleWaypoint {
 		return nil
 	}
 	seen := seenOf(f.first, f.base.Request)

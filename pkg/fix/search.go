@@ -183,17 +183,22 @@ func (f *finder) objectFixes(start *state) ([]*result, error) {
 			}
 		}
 	}
-	out = append(out, f.partial(mended, out)...)
+	partial := f.partial(mended, out)
 	if len(out) == 0 && f.goal.Pass && len(start.steps) == 0 {
+		// Where a rule was left out because of a mistake, nobody wants to allow nothing, and
+		// what opens is not the answer.
+		mistaken := len(partial) > 0 || len(f.base.Result.Dropped) > 0
 		for _, st := range f.lastResort() {
 			if s := start.take(st); s != nil {
 				if settings, _, at, err := f.ask(s); err == nil && at == nil {
-					out = append(out, f.compared(s, settings, len(out)))
+					if r := f.compared(s, settings, len(out)); !r.Widens || !mistaken {
+						out = append(out, r)
+					}
 				}
 			}
 		}
 	}
-	return out, nil
+	return append(partial, out...), nil
 }
 
 // ask evaluates the question in a changed mesh: the proxies, and of the first whose

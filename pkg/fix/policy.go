@@ -93,8 +93,8 @@ func (f *finder) added(p envoy.Step, field, attribute, value string, seen *envoy
 		return e.Append(field, value)
 	}
 	st.says = fmt.Sprintf("add %s to %s of %s", strconv.Quote(value), short(field), p.Origin.Ref)
-	switch d := dimOf(attribute); {
-	case d == dimPath, d == dimIdentity, d == dimToken:
+	switch d := dimOf(attribute); d {
+	case dimPath, dimIdentity, dimToken:
 		st.what = strconv.Quote(value)
 	default:
 		st.what = string(d) + " " + strconv.Quote(value)

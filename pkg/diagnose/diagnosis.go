@@ -81,8 +81,10 @@ func NewList(items []*Diagnosis) *List {
 // WhatIf is the answer with objects laid on top of those that were read.
 type WhatIf struct {
 	Verdict Verdict `json:"verdict"`
+	Summary string  `json:"summary,omitempty"`
 	Because string  `json:"because,omitempty"`
-	// Differs is the first step in which the two walks differ; nil where none does.
+	// Differs is the first step that comes out otherwise, else the first that differs in
+	// what it compares; nil where none does.
 	Differs *Difference `json:"differs,omitempty"`
 }
 
@@ -134,6 +136,8 @@ type Request struct {
 	Time      string   `json:"time"` // RFC 3339
 	// Unseen are the parts of the request that were not seen: headers, method, path.
 	Unseen []string `json:"unseen,omitempty"`
+	// StrayTokens are the places of tokens that no rule of the proxy looks for.
+	StrayTokens []string `json:"strayTokens,omitempty"`
 }
 
 // Header is one header line.
@@ -215,6 +219,9 @@ type Fix struct {
 	Manifest string `json:"manifest,omitempty"`
 	// Proved says that the verdict was seen to change; else Note names what it hangs on.
 	Proved bool `json:"proved"`
+	// Partial says that it mends a mistake, and something else stands in the way then,
+	// which Note names: StatusAfter is not what was wanted yet.
+	Partial bool `json:"partial,omitempty"`
 	// Widens says that requests without a token get in, or others than the one that was
 	// asked about; Opens has examples.
 	Widens      bool `json:"widens"`

@@ -48,6 +48,29 @@ func (s *story) lost(provs []*envoy.Provider) (phrase, short string) {
 	return "", ""
 }
 
+// strayTokens are the places of a request where a token is that no rule takes: one that
+// is no JWT is not told from any other text.
+func strayTokens(r *envoy.Request, provs []*envoy.Provider) []string {
+	var out []string
+	for _, h := range r.Headers {
+		name := strings.ToLower(h.Name)
+		taken := slices.ContainsFunc(provs, func(p *envoy.Provider) bool {
+			return slices.ContainsFunc(p.EffectiveLocations(), func(l envoy.Location) bool {
+				return l.Kind == envoy.InHeader && strings.EqualFold(l.Name, name) && strings.HasPrefix(h.Value, l.Prefix) || l.Kind == envoy.InCookie && name == "cookie"
+			})
+		})
+		if !taken && isToken(h.Value) {
+			out = append(out, "header "+name)
+		}
+	}
+	for _, p := range queryOf(r.Path) {
+		if isToken(p.value) && !slices.ContainsFunc(provs, func(pr *envoy.Provider) bool { return looksAt(pr, envoy.InParam, p.name) }) {
+			out = append(out, "parameter "+p.name)
+		}
+	}
+	return out
+}
+
 // carries reports whether a header holds something that its sender takes for a token.
 func carries(name, value string) bool {
 	return name == "authorization" || isToken(value) || name != "cookie" && strings.HasPrefix(strings.ToLower(value), "bearer ")

@@ -348,6 +348,7 @@ func (s *story) missClaim(c envoy.Step, plain string) (phrase, short string, cod
 	if where != "" {
 		return fmt.Sprintf("wants %s to be %s, and %s", what, want, where), concrete("wants "+bare(what)+": "+where, "wants "+bare(what)+", which the token does not have"), diag.ClaimNotText
 	}
+	short = concrete(fmt.Sprintf("wants %s %s, got %s", bare(what), want, strings.Trim(c.Got, "[]")), "wants another "+bare(what))
 	const only = "policies compare texts, and lists of texts, alone"
 	switch v.Kind() {
 	case jwt.Number, jwt.Bool, jwt.Null, jwt.Object:
@@ -356,7 +357,13 @@ func (s *story) missClaim(c envoy.Step, plain string) (phrase, short string, cod
 		if slices.ContainsFunc(v.Elements(), func(e jwt.Value) bool { return e.Kind() != jwt.String }) {
 			return fmt.Sprintf("wants %s to be %s, and it is %s: %s", what, want, c.Got, only), "wants another " + bare(what), diag.ClaimNotText
 		}
-		return fmt.Sprintf("wants %s to have %s, and it has %s", what, want, strings.Trim(c.Got, "[]")), "wants another " + bare(what), ""
+		phrase = fmt.Sprintf("wants %s to have %s, and it has %s", what, want, strings.Trim(c.Got, "[]"))
+		for _, w := range values(c) {
+			if slices.ContainsFunc(v.Elements(), func(e jwt.Value) bool { return strings.EqualFold(e.Text(), w) }) {
+				return phrase + ": they differ by upper and lower case, which counts", short, diag.CaseDiffers
+			}
+		}
+		return phrase, short, ""
 	}
 	for _, w := range values(c) {
 		switch {
@@ -365,8 +372,8 @@ func (s *story) missClaim(c envoy.Step, plain string) (phrase, short string, cod
 		case slices.Contains(strings.Split(v.Text(), ","), w):
 			return plain + ": it is one text with commas, which is not split", "wants a word of " + bare(what) + ", which is not split", diag.ClaimNotText
 		case strings.EqualFold(v.Text(), w):
-			return plain + ": they differ by upper and lower case, which counts", "wants another " + bare(what), diag.CaseDiffers
+			return plain + ": they differ by upper and lower case, which counts", short, diag.CaseDiffers
 		}
 	}
-	return plain, "wants another " + bare(what), ""
+	return plain, short, ""
 }

@@ -103,7 +103,7 @@ func (s *story) unknownIssuer(what string, tok *jwt.Token, prov *envoy.Provider)
 			break
 		}
 	}
-	r := reason{summary: "nothing that is configured is like its iss"}
+	r := reason{summary: concrete("no rule here is for "+quote(tok.Issuer), "no rule here is for the token's iss")}
 	r.because = fmt.Sprintf("the iss of %s is %s, and the rule wants %s", what, quote(tok.Issuer), quote(nearest))
 	if len(issuers) > 1 {
 		r.because = fmt.Sprintf("the iss of %s is %s, and the %d rules that reach the workload want %s", what, quote(tok.Issuer), len(issuers), list(issuers, "or"))

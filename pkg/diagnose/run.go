@@ -260,7 +260,7 @@ func answer(in Intent, snap *mesh.Snapshot, e *examined, vs versions) {
 	d.Branches, d.Upstream = trace.Branches, trace.Upstream
 	d.setVerdict(trace.Verdict)
 	d.Trace = steps(trace.Steps)
-	d.Tokens = tokensOf(e.req, res.Proxy)
+	d.Tokens, d.Request.StrayTokens = tokensOf(e.req, res.Proxy), strayTokens(e.req, providers(res.Proxy))
 	story := &story{
 		in: in, snap: snap, w: e.w, port: e.port, res: res, req: e.req, keys: keys, trace: trace,
 		tokens: envoy.FindTokens(e.req, providerValues(res.Proxy)),

@@ -69,7 +69,7 @@ func (f *finder) issuerSteps(p *envoy.Provider, t *jwt.Token, rules int) []step 
 			says += " (" + why + ")"
 		}
 		out = append(out, step{
-			ref: p.Origin.Ref, about: []dim{dimIssuer}, says: says, keys: why != "",
+			ref: p.Origin.Ref, about: []dim{dimIssuer}, says: says, keys: why != "", repair: why != "" && why != otherHost,
 			edit: func(e *mesh.Editor) error { return e.Set(field, t.Issuer) },
 		})
 	}
@@ -85,6 +85,9 @@ func (f *finder) issuerSteps(p *envoy.Provider, t *jwt.Token, rules int) []step 
 		},
 	})
 }
+
+// otherHost is how two issuers differ that may be two servers, and not one mistyped.
+const otherHost = "they differ in the host"
 
 // nearly says in what two issuers differ that are meant to be the same; empty where they
 // have nothing in common.
@@ -110,7 +113,7 @@ func nearly(a, b string) string {
 	case path && ua.Hostname() == ub.Hostname():
 		return "they differ in the port"
 	case path && ua.Path != "" && ua.Path != "/":
-		return "they differ in the host"
+		return otherHost
 	}
 	return ""
 }
@@ -160,26 +163,43 @@ func (f *finder) hostSteps(p *envoy.Provider) []step {
 
 // unproved is a change of which only keys that are not at hand say whether it reaches
 // the goal; nil where it is not that.
-func (f *finder) unproved(s *state, t envoy.Trace) *result {
-	if len(s.steps) == 0 || !s.steps[len(s.steps)-1].keys || t.Verdict.Decision != envoy.Undetermined || !f.goal.Pass {
+func (f *finder) unproved(s *state, at *diagnose.Setting, t envoy.Trace) *result {
+	if !slices.ContainsFunc(s.steps, func(st step) bool { return st.keys }) || !f.goal.Pass {
 		return nil
 	}
-	hint := ""
+	hint, status, ok := keysAlone(t)
+	if !ok {
+		return nil
+	}
+	r := &result{snap: s.snap, state: s, steps: len(s.steps), foremost: s.repairs()}
+	r.Summary, r.Manifest, r.StatusAfter = s.says(true), s.manifest(), status
+	r.Note = strings.TrimPrefix(f.note(s)+"; "+notProved(hint), "; ")
+	f.heldTo(r, at)
+	return r
+}
+
+func notProved(hint string) string {
+	return "not proved: it holds if the keys verify the token (" + hint + ")"
+}
+
+// keysAlone reports whether keys that are not at hand are all that a verdict hangs on,
+// and it may be the goal; the hint says how to give them.
+func keysAlone(t envoy.Trace) (hint string, status int, ok bool) {
+	if t.Verdict.Decision != envoy.Undetermined {
+		return "", 0, false
+	}
 	for _, m := range t.Verdict.On {
 		if !strings.HasPrefix(m.Hint, "--jwks ") {
-			return nil
+			return "", 0, false
 		}
 		hint = m.Hint
 	}
 	for _, v := range t.Verdict.Possible {
 		if v.Decision == envoy.Allowed {
-			r := &result{snap: s.snap, steps: len(s.steps)}
-			r.Summary, r.Manifest, r.StatusAfter = s.says(), s.manifest(), v.Status
-			r.Note = strings.TrimPrefix(f.note(s)+"; not proved: it holds if the keys verify the token ("+hint+")", "; ")
-			return r
+			return hint, v.Status, true
 		}
 	}
-	return nil
+	return "", 0, false
 }
 
 // stray is a token in a place where nobody looks.

@@ -79,7 +79,7 @@ func Find(in diagnose.Intent, snap *mesh.Snapshot, d *diagnose.Diagnosis, goal G
 	if goal.Pass && len(d.Hops) < 2 {
 		found = f.requestFixes()
 	}
-	changes, err := f.objectFixes()
+	changes, err := f.objectFixes(&state{snap: snap})
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +96,15 @@ type finder struct {
 	snap     *mesh.Snapshot
 	goal     Goal
 	settings []*diagnose.Setting
+	// start is where the search for changes of objects begins.
+	start *state
 	// base is the proxy that decided, first what it did.
 	base  *diagnose.Setting
 	first envoy.Trace
 	// hide takes the request's secrets out of a text.
 	hide  func(string) string
 	asked int
+	asks  *bool // whether tokens are looked at; nil: not found out yet
 	near  *neighbours
 }
 
@@ -109,9 +112,10 @@ type finder struct {
 type result struct {
 	diagnose.Fix
 	snap     *mesh.Snapshot // with the change; nil for one of the request
+	state    *state         // the steps that led there; nil for one of the request
 	place    int            // in the order of the search
 	steps    int
-	foremost bool // of the request, and plainly what is wrong
+	foremost bool // plainly what is wrong
 }
 
 // firstUnmet is the first proxy whose verdict is not the one that was wanted.
@@ -129,9 +133,9 @@ func (f *finder) firstUnmet(settings []*diagnose.Setting) *diagnose.Setting {
 func (f *finder) ranked(all []*result) ([]diagnose.Fix, error) {
 	slices.SortStableFunc(all, func(a, b *result) int {
 		return cmp.Or(
-			later(!a.Proved, !b.Proved),
 			later(a.Widens, b.Widens),
 			later(!a.foremost, !b.foremost),
+			later(!a.Proved, !b.Proved),
 			cmp.Compare(changed(a), changed(b)),
 			cmp.Compare(a.steps, b.steps),
 			cmp.Compare(a.place, b.place),

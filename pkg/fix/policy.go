@@ -25,16 +25,48 @@ func (f *finder) denySteps(s *state, at *diagnose.Setting, last envoy.Step, seen
 			continue
 		}
 		for _, c := range p.Steps {
-			out = append(out, f.exclude(at, p, c, seen)...)
+			out = append(out, f.past(p, c.Attribute, f.exclude(at, p, c, seen), seen)...)
 		}
 		for _, attribute := range []string{"paths", "requestPrincipals", "principals"} {
-			out = append(out, f.excludeBy(at, p, attribute, seen)...)
+			out = append(out, f.past(p, attribute, f.excludeBy(at, p, attribute, seen), seen)...)
 		}
 	}
-	if len(s.steps) > 0 { // another rule takes it too: leave the same side out there
+	if slices.ContainsFunc(s.steps, func(st step) bool { return len(st.about) > 0 }) { // another rule takes it too: leave the same side out there
 		out = slices.DeleteFunc(out, func(st step) bool { return !slices.ContainsFunc(st.about, s.about) })
 	}
 	return out
+}
+
+// past marks the steps that leave a request out of a rule by one attribute while the
+// rule asks something of the token in another, which the request does not have: they do
+// not mend the check, they let the request past it.
+func (f *finder) past(p envoy.Step, attribute string, steps []step, seen *envoy.Seen) []step {
+	check := slices.IndexFunc(p.Steps, func(c envoy.Step) bool {
+		return c.Outcome == envoy.Matched && ofToken(c.Attribute) && isNegative(c.Origin.Field) && c.Attribute != attribute
+	})
+	if check < 0 {
+		return steps
+	}
+	c := p.Steps[check]
+	for i := range steps {
+		st := &steps[i]
+		switch {
+		case !seen.HasPayload:
+			st.lets = "let " + st.what + tokenless
+		default:
+			st.lets = fmt.Sprintf("let %s past the check of %s", st.what, checkWords(c.Attribute))
+			st.bypass = "tokens that fail the check of " + checkWords(c.Attribute)
+		}
+	}
+	return steps
+}
+
+// checkWords name what a condition asks of the token.
+func checkWords(attribute string) string {
+	if path := claimPath(attribute); path != nil {
+		return "claim " + strings.Join(path, ".")
+	}
+	return "the token's principal"
 }
 
 // exclude makes a condition that holds fail: the request's value goes into the field's
@@ -61,8 +93,14 @@ func (f *finder) added(p envoy.Step, field, attribute, value string, seen *envoy
 		return e.Append(field, value)
 	}
 	st.says = fmt.Sprintf("add %s to %s of %s", strconv.Quote(value), short(field), p.Origin.Ref)
+	switch d := dimOf(attribute); d {
+	case dimPath, dimIdentity, dimToken:
+		st.what = strconv.Quote(value)
+	default:
+		st.what = string(d) + " " + strconv.Quote(value)
+	}
 	if attribute == "paths" && !seen.HasPayload && f.asksTokens() {
-		st.says = fmt.Sprintf("let %s through without a token: %s", strconv.Quote(value), st.says)
+		st.lets = "let " + st.what + tokenless
 	}
 	return st
 }
@@ -121,7 +159,7 @@ func (f *finder) allowSteps(s *state, at *diagnose.Setting, last envoy.Step, see
 		if p.Outcome != envoy.NotMatched || p.Shadow || p.Origin.Kind != "AuthorizationPolicy" || !strings.Contains(p.Origin.Field, "rules[") {
 			continue
 		}
-		if len(s.steps) > 0 && s.steps[len(s.steps)-1].rule != p.Origin {
+		if rule := s.rule(); rule != (origin.Origin{}) && rule != p.Origin {
 			continue
 		}
 		if rules++; rules > mostRules {
@@ -131,7 +169,7 @@ func (f *finder) allowSteps(s *state, at *diagnose.Setting, last envoy.Step, see
 			out = append(out, f.include(at, p, c, seen)...)
 		}
 	}
-	if len(s.steps) == 0 {
+	if s == f.start {
 		out = append(out, f.newRule(at, last, seen)...)
 	}
 	return out

@@ -26,8 +26,8 @@ func minted(t *testing.T, c judge.Case) judge.Minted {
 	return m
 }
 
-// Random denied pairs: a fix that says it is proved gives what it says once its manifest
-// is read and laid on top, and one that is not said to widen lets no request without a
+// Random denied pairs: a fix that says it is proved, or what comes of it as far as it
+// goes, gives what it says once its manifest is read and laid on top, and one that is not said to widen lets no request without a
 // token in that was denied before. The judge asks the same of a real Envoy.
 func TestFixesOfRandomDeniedPairsDoWhatTheySay(t *testing.T) {
 	const meshes = 40
@@ -67,10 +67,12 @@ func TestFixesOfRandomDeniedPairsDoWhatTheySay(t *testing.T) {
 				fixed++
 			}
 			for i, f := range fixes {
-				if f.Manifest == "" || !f.Proved {
+				if f.Manifest == "" {
 					continue
 				}
-				objects++
+				if f.Proved {
+					objects++
+				}
 				changed, err := mesh.Parse([]byte(f.Manifest), mesh.ParseOptions{File: "fix.yaml", Namespace: "no-such-namespace"})
 				if err != nil {
 					t.Fatalf("%s: fix %d: %v\n%s", c.Name, i+1, err, f.Manifest)
@@ -79,13 +81,15 @@ func TestFixesOfRandomDeniedPairsDoWhatTheySay(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if again, err := diagnose.Run(in, after); err != nil || again.Verdict.Status != f.StatusAfter {
+				if again, err := diagnose.Run(in, after); err != nil || (f.Proved || f.Partial) && again.Verdict.Status != f.StatusAfter {
 					t.Errorf("%s: fix %d (%s): %+v %v", c.Name, i+1, f.Summary, again.Verdict, err)
 				}
 				if f.Widens {
 					continue
 				}
-				narrow++
+				if f.Proved {
+					narrow++
+				}
 				opened(t, c.Name+": "+f.Summary, snap, after, others)
 			}
 		}

@@ -1,7 +1,6 @@
 package fix
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,7 +43,7 @@ func (a *attempt) with(d *draft, c change) *attempt {
 func (f *finder) requestFixes() []*result {
 	first := &attempt{draft: newDraft(f.base.Request)}
 	queue := append(f.firstAttempts(first), first)
-	var out []*result
+	var out, mended []*result
 	seen := map[string]bool{}
 	for asked := 0; len(queue) > 0 && asked < mostDrafts && len(out) < mostRequestFixes; asked++ {
 		a := queue[0]
@@ -59,12 +58,39 @@ func (f *finder) requestFixes() []*result {
 			}
 			continue
 		}
+		if r := f.mendedRequest(a, trace); r != nil {
+			mended = append(mended, r)
+		}
 		if len(a.what) >= mostSteps || trace.Verdict.Decision != envoy.Denied || len(trace.Steps) == 0 {
 			continue
 		}
 		queue = append(queue, f.further(a, trace)...)
 	}
+	for _, r := range mended {
+		if !slices.ContainsFunc(out, func(o *result) bool { return strings.HasPrefix(o.Summary, r.Summary) }) {
+			out = append(out, r)
+		}
+	}
 	return out
+}
+
+// mendedRequest is the user's own token in the place where a rule looks, where that is
+// not all that it takes, or only the keys can tell.
+func (f *finder) mendedRequest(a *attempt, t envoy.Trace) *result {
+	if !a.real || len(a.what) != 1 {
+		return nil
+	}
+	r := f.requestResult(a, diagnose.VerdictOf(t.Verdict), 0)
+	r.Proved = false
+	if hint, status, ok := keysAlone(t); ok {
+		r.StatusAfter, r.Note = status, notProved(hint)
+		return r
+	}
+	if next := f.obstacle(t); next != "" && hasPayload(t) {
+		r.Partial, r.Note = true, notEnough(next)
+		return r
+	}
+	return nil
 }
 
 // tryOut evaluates a draft: with the proxy's own keys if nothing in it is made up.
@@ -351,85 +377,4 @@ func (f *finder) satisfying(a *attempt, c envoy.Step) []*attempt {
 
 func secretHeader(name string) bool {
 	return slices.Contains([]string{"authorization", "proxy-authorization", "cookie"}, strings.ToLower(name))
-}
-
-// worded says what was changed, and with which flag it is asked.
-func (f *finder) worded(d *draft, side dim, attribute, value, got string) change {
-	switch side {
-	case dimMethod:
-		return change{"method", "use " + got, "--method " + shellQuoted(got)}
-	case dimIdentity:
-		says := "call as " + strconv.Quote(got)
-		if strings.Contains(value, "*") || attribute != "principals" && attribute != "source.principal" {
-			says = fmt.Sprintf("call from a workload of %s %s", strings.TrimPrefix(attribute, "source."), strconv.Quote(value))
-		}
-		return change{"identity", says, "--from-principal " + shellQuoted(got)}
-	}
-	if ofToken(attribute) {
-		hint := "--jwt-file FILE"
-		if p := providerOf(f.base.Providers(), d.issuer); p != nil {
-			hint = flagOf(p.EffectiveLocations()[0], true)
-		}
-		return change{"token", f.tokenWords(d), hint}
-	}
-	name, _ := headerName(attribute)
-	return change{string(side), fmt.Sprintf("send the header %s: %s", name, strconv.Quote(got)), "-H " + shellQuoted(name+": "+got)}
-}
-
-// tokenWords describe a made-up token by what the policies ask of it.
-func (f *finder) tokenWords(d *draft) string {
-	iss, _ := d.claims["iss"].(string)
-	out := "send a token of issuer " + strconv.Quote(iss)
-	for _, name := range sortedKeys(d.claims) {
-		v := d.claims[name]
-		switch {
-		case name == "iss", name == "exp", name == "nbf", name == "iat":
-			continue
-		case name == "sub" && v == "somebody":
-			continue
-		case f.isOwn(name, v):
-			continue
-		}
-		out += " with " + name + " " + claimWords(v)
-	}
-	return out
-}
-
-// isOwn reports whether a claim is as it is in the token that was sent.
-func (f *finder) isOwn(name string, v any) bool {
-	for _, t := range tokensOf(f.base) {
-		if own, ok := t.Payload.Field(name); ok && fmt.Sprint(plain(own)) == fmt.Sprint(v) {
-			return true
-		}
-	}
-	return false
-}
-
-func claimWords(v any) string {
-	switch v := v.(type) {
-	case string:
-		return strconv.Quote(v)
-	case []any:
-		parts := make([]string, len(v))
-		for i := range v {
-			parts[i] = claimWords(v[i])
-		}
-		return strings.Join(parts, " and ")
-	case map[string]any:
-		var parts []string
-		for _, key := range sortedKeys(v) {
-			parts = append(parts, key+" "+claimWords(v[key]))
-		}
-		return "{" + strings.Join(parts, ", ") + "}"
-	}
-	return fmt.Sprint(v)
-}
-
-func sortedKeys(m map[string]any) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

@@ -82,15 +82,18 @@ func (n *narrow) to(f *finder, at *diagnose.Setting, seen *envoy.Seen) bool {
 	return true
 }
 
-// without says what the rule does that asks for nobody.
-func (n narrow) without(tokens bool) string {
+// lets is what a rule lets through that asks for nobody, or for a client where tokens
+// are asked for; empty where it asks for the token, or nobody does.
+func (f *finder) lets(n narrow, seen *envoy.Seen) string {
 	switch {
-	case strings.HasPrefix(n.what, "connect "):
+	case seen.TCP && n.who == "":
 		return "let anybody " + n.what
-	case !tokens:
+	case !seen.TCP && !seen.HasPayload && f.asksTokens():
+		return "let " + n.what + tokenless
+	case n.who == "":
 		return "let " + n.what + " through from anybody"
 	}
-	return "let " + n.what + " through without a token"
+	return ""
 }
 
 // newRule adds a rule for the request to the ALLOW policy that reaches the fewest
@@ -110,12 +113,12 @@ func (f *finder) newRule(at *diagnose.Setting, last envoy.Step, seen *envoy.Seen
 		return nil
 	}
 	ref := slices.MinFunc(refs, func(a, b origin.Ref) int { return cmp.Compare(f.reach(at, a), f.reach(at, b)) })
-	says := fmt.Sprintf("add a rule to %s: %s may %s", ref, n.who, n.what)
+	says, lets := fmt.Sprintf("add a rule to %s: %s may %s", ref, n.who, n.what), f.lets(n, seen)
 	if n.who == "" {
-		says = fmt.Sprintf("%s: add a rule to %s", n.without(f.asksTokens()), ref)
+		says = fmt.Sprintf("add a rule to %s", ref)
 	}
 	return []step{{
-		ref: ref, about: n.about, says: says, extra: 1,
+		ref: ref, about: n.about, says: says, lets: lets, extra: 1,
 		edit: func(e *mesh.Editor) error { return e.Append("spec.rules", n.entries) },
 	}}
 }
@@ -183,9 +186,9 @@ func (f *finder) lastResort() []step {
 	spec := append(selectorOf(w), mesh.Entry{Key: "action", Value: "ALLOW"}, mesh.Entry{Key: "rules", Value: []any{n.entries}})
 	says := fmt.Sprintf("add the AuthorizationPolicy %s/%s: %s may %s", w.Namespace, name, n.who, n.what)
 	if n.who == "" {
-		says = fmt.Sprintf("%s: add the AuthorizationPolicy %s/%s", n.without(f.asksTokens()), w.Namespace, name)
+		says = fmt.Sprintf("add the AuthorizationPolicy %s/%s", w.Namespace, name)
 	}
-	return []step{{create: policyText(w.Namespace, name, spec), about: n.about, says: says, extra: 2}}
+	return []step{{create: manifestText("AuthorizationPolicy", w.Namespace, name, spec), about: n.about, says: says, lets: f.lets(n, seen), extra: 2}}
 }
 
 // selectorOf selects a workload by the label that names it, or by all of its labels.
@@ -220,10 +223,10 @@ func (f *finder) freeName(kind, namespace, name string) string {
 	}
 }
 
-// policyText is the text of a new AuthorizationPolicy.
-func policyText(namespace, name string, spec []mesh.Entry) string {
+// manifestText is the text of a new object of Istio's security API.
+func manifestText(kind, namespace, name string, spec []mesh.Entry) string {
 	return mesh.NewManifest([]mesh.Entry{
-		{Key: "apiVersion", Value: "security.istio.io/v1"}, {Key: "kind", Value: "AuthorizationPolicy"},
+		{Key: "apiVersion", Value: "security.istio.io/v1"}, {Key: "kind", Value: kind},
 		{Key: "metadata", Value: []mesh.Entry{{Key: "name", Value: name}, {Key: "namespace", Value: namespace}}},
 		{Key: "spec", Value: spec},
 	})
@@ -302,7 +305,7 @@ func (f *finder) denyTokenless(at *diagnose.Setting, seen *envoy.Seen) []step {
 			name := f.freeName("AuthorizationPolicy", ra.Namespace, ra.Name+"-require-token")
 			spec := append(reachOf(ra), mesh.Entry{Key: "action", Value: "DENY"}, mesh.Entry{Key: "rules", Value: []any{rule}})
 			out = append(out, step{
-				create: policyText(ra.Namespace, name, spec), about: []dim{dimToken}, extra: 1,
+				create: manifestText("AuthorizationPolicy", ra.Namespace, name, spec), about: []dim{dimToken}, extra: 1,
 				says: fmt.Sprintf("require a token %s: add the AuthorizationPolicy %s/%s", where, ra.Namespace, name),
 			})
 		}
@@ -326,7 +329,7 @@ func (f *finder) denyThis(at *diagnose.Setting, seen *envoy.Seen) []step {
 	name := f.freeName("AuthorizationPolicy", w.Namespace, w.Ref.Name+"-deny")
 	spec := append(reach, mesh.Entry{Key: "action", Value: "DENY"}, mesh.Entry{Key: "rules", Value: []any{n.entries}})
 	return []step{{
-		create: policyText(w.Namespace, name, spec), about: n.about, extra: 2,
+		create: manifestText("AuthorizationPolicy", w.Namespace, name, spec), about: n.about, extra: 2,
 		says: fmt.Sprintf("add the AuthorizationPolicy %s/%s: %s may not %s", w.Namespace, name, n.who, n.what),
 	}}
 }

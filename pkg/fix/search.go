@@ -18,6 +18,14 @@ type step struct {
 	// create is the text of an object that is not there yet, in the place of edit.
 	create string
 	says   string
+	// lets is what the change lets past a check that it leaves as it is: it is said
+	// before anything else. bypass says who else gets past.
+	lets, bypass string
+	// what is the value that the change writes, in words.
+	what string
+	// repair says that it mends what is plainly a mistake, and is worth doing even if
+	// more stands in the way.
+	repair bool
 	// about are the sides of a request that the change speaks of.
 	about []dim
 	// rule is the rule whose other conditions may need a change too.
@@ -27,6 +35,9 @@ type step struct {
 	// keys says that the change stands or falls with keys that are not at hand.
 	keys bool
 }
+
+// tokenless ends what a step says that lets through a request without a token.
+const tokenless = " through without a token"
 
 // errNotHere says that a change does not apply to what the object has.
 var errNotHere = errors.New("the change does not apply")
@@ -38,15 +49,44 @@ type state struct {
 	steps   []step
 }
 
-func (s *state) says() string {
+// says are the steps in words, behind what they let past a check. What was to get
+// through without a token when a step was thought of may have one that verifies in the
+// end.
+func (s *state) says(verified bool) string {
 	parts := make([]string, len(s.steps))
+	var lets []string
 	for i, st := range s.steps {
 		parts[i] = st.says
-		if through, rest, ok := strings.Cut(st.says, " through without a token: "); ok && i > 0 && strings.HasPrefix(parts[0], through) {
-			parts[i] = rest
+		if st.lets != "" && !(verified && strings.HasSuffix(st.lets, tokenless)) && !slices.Contains(lets, st.lets) {
+			lets = append(lets, st.lets)
 		}
 	}
+	if len(lets) > 0 {
+		parts[0] = strings.Join(lets, ", and ") + ": " + parts[0]
+	}
 	return sentence(parts)
+}
+
+// rule is the ALLOW rule that the last step was after; none where it was after none.
+func (s *state) rule() origin.Origin {
+	for i := len(s.steps) - 1; i >= 0; i-- {
+		if s.steps[i].rule != (origin.Origin{}) {
+			return s.steps[i].rule
+		}
+	}
+	return origin.Origin{}
+}
+
+// repairs reports whether every step mends a mistake.
+func (s *state) repairs() bool {
+	return len(s.steps) > 0 && !slices.ContainsFunc(s.steps, func(st step) bool { return !st.repair })
+}
+
+// within reports whether another state has taken all of these steps too.
+func (s *state) within(other *state) bool {
+	return !slices.ContainsFunc(s.steps, func(a step) bool {
+		return !slices.ContainsFunc(other.steps, func(b step) bool { return a.says == b.says })
+	})
 }
 
 // key is the same for the same steps in whatever order.
@@ -106,11 +146,14 @@ func (s *state) manifest() string {
 	return strings.Join(parts, "---\n")
 }
 
-// objectFixes are the changes of objects that reach the goal. It goes breadth first:
-// what takes fewer steps comes first, and a way that has reached the goal goes no further.
-func (f *finder) objectFixes() ([]*result, error) {
+// objectFixes are the changes of objects that reach the goal, from a state on that some
+// steps may have led to. It goes breadth first: what takes fewer steps comes first, and
+// a way that has reached the goal goes no further.
+func (f *finder) objectFixes(start *state) ([]*result, error) {
+	f.start = start
 	var out []*result
-	queue := []*state{{snap: f.snap}}
+	var mended []unfinished
+	queue := []*state{start}
 	tried := map[string]bool{}
 	for len(queue) > 0 && f.asked < mostAsked && len(out) < mostCompared && (len(out) == 0 || f.asked < mostFurther) {
 		s := queue[0]
@@ -123,9 +166,12 @@ func (f *finder) objectFixes() ([]*result, error) {
 			out = append(out, f.compared(s, settings, len(out)))
 			continue
 		}
-		if r := f.unproved(s, trace); r != nil {
+		if r := f.unproved(s, at, trace); r != nil {
 			out = append(out, r)
 			continue
+		}
+		if f.goal.Pass && s.repairs() {
+			mended = append(mended, unfinished{s, at, trace})
 		}
 		if len(s.steps) == mostSteps {
 			continue
@@ -137,22 +183,28 @@ func (f *finder) objectFixes() ([]*result, error) {
 			}
 		}
 	}
-	if len(out) == 0 && f.goal.Pass {
+	partial := f.partial(mended, out)
+	if len(out) == 0 && f.goal.Pass && len(start.steps) == 0 {
+		// Where a rule was left out because of a mistake, nobody wants to allow nothing, and
+		// what opens is not the answer.
+		mistaken := len(partial) > 0 || len(f.base.Result.Dropped) > 0
 		for _, st := range f.lastResort() {
-			if s := (&state{snap: f.snap}).take(st); s != nil {
+			if s := start.take(st); s != nil {
 				if settings, _, at, err := f.ask(s); err == nil && at == nil {
-					out = append(out, f.compared(s, settings, len(out)))
+					if r := f.compared(s, settings, len(out)); !r.Widens || !mistaken {
+						out = append(out, r)
+					}
 				}
 			}
 		}
 	}
-	return out, nil
+	return append(partial, out...), nil
 }
 
 // ask evaluates the question in a changed mesh: the proxies, and of the first whose
 // verdict is not wanted what it did; at is nil where there is none.
 func (f *finder) ask(s *state) (settings []*diagnose.Setting, trace envoy.Trace, at *diagnose.Setting, err error) {
-	if len(s.steps) == 0 {
+	if s == f.start {
 		return f.settings, f.first, f.base, nil
 	}
 	f.asked++
@@ -183,27 +235,30 @@ func (f *finder) next(s *state, at *diagnose.Setting, t envoy.Trace) []step {
 	case envoy.StageJWT:
 		return f.jwtSteps(at, last)
 	case envoy.StageDeny:
-		return append(f.denySteps(s, at, last, seen), f.locationSteps(at, seen)...)
+		return slices.Concat(f.repairSteps(at, last, seen), f.denySteps(s, at, last, seen), f.locationSteps(at, seen))
 	case envoy.StageAllow:
-		return append(f.allowSteps(s, at, last, seen), f.locationSteps(at, seen)...)
+		return slices.Concat(f.repairSteps(at, last, seen), f.allowSteps(s, at, last, seen), f.locationSteps(at, seen))
 	}
 	return nil
 }
 
 // compared holds a change that reaches the goal to the neighbours of the request.
 func (f *finder) compared(s *state, settings []*diagnose.Setting, place int) *result {
-	r := &result{snap: s.snap, place: place, steps: len(s.steps)}
+	r := &result{snap: s.snap, state: s, place: place, steps: len(s.steps)}
 	for _, st := range s.steps {
 		r.steps += st.extra
 	}
-	r.Summary, r.Manifest, r.Proved = s.says(), s.manifest(), true
+	r.Manifest, r.Proved = s.manifest(), true
 	r.Note = f.note(s)
+	verified := false
 	for i, before := range f.settings {
 		if before == f.base {
-			r.StatusAfter = settings[i].Evaluate().Verdict.Status
+			t := settings[i].Evaluate()
+			r.StatusAfter, verified = t.Verdict.Status, hasPayload(t)
 			f.hold(r, s, settings[i])
 		}
 	}
+	r.Summary = s.says(verified)
 	return r
 }
 

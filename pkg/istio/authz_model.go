@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
+	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
 )
 
@@ -51,6 +52,23 @@ var whenAttributes = []struct {
 	{key: "request.auth.presenter", attribute: requestPresenter},
 	{key: "request.headers", prefix: true, attribute: requestHeader},
 	{key: "request.auth.claims", prefix: true, attribute: requestClaim},
+}
+
+// KeyLike is the key of `when` that one which istiod does not know is meant to be, most
+// likely: with at most two letters wrong. Empty where none is like it, or several are.
+func KeyLike(key string) string {
+	name, below, _ := strings.Cut(key, "[")
+	like := ""
+	for _, a := range whenAttributes {
+		if brackets := a.prefix && !strings.HasSuffix(a.key, "."); brackets != (below != "") || !mesh.Mistyped(name, a.key) {
+			continue
+		}
+		if like != "" {
+			return ""
+		}
+		like = a.key + strings.TrimPrefix(key, name)
+	}
+	return like
 }
 
 // whenAttribute finds the attribute of a key of `when`.

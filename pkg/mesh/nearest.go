@@ -70,6 +70,12 @@ func nearest(want string, names []string, n int) []string {
 	return out
 }
 
+// Mistyped reports whether one name is another with at most two letters wrong.
+func Mistyped(a, b string) bool {
+	const most = 2
+	return a != b && min(len(a), len(b)) > most && editDistance(strings.ToLower(a), strings.ToLower(b)) <= most
+}
+
 // editDistance counts the insertions, deletions, changes and swaps of neighbours that
 // make one text of the other.
 func editDistance(a, b string) int {

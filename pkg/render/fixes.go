@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,10 +16,10 @@ func (p *page) fixes(fixes []diagnose.Fix) {
 	if len(fixes) == 0 {
 		return
 	}
-	head := "To get " + wantedStatus(fixes[0])
+	head, proved := fixesHead(fixes), !slices.ContainsFunc(fixes, func(f diagnose.Fix) bool { return !f.Proved })
 	p.WriteString(p.style.strong.Sprint(head))
 	switch {
-	case len(fixes) > 1 && fixes[len(fixes)-1].Proved:
+	case len(fixes) > 1 && proved:
 		p.hanging(4, runeLen(head), ", one of these (each was evaluated again):")
 	case len(fixes) > 1:
 		p.hanging(4, runeLen(head), ", one of these (each was evaluated again, if nothing else is said):")
@@ -50,31 +51,38 @@ func (p *page) fixes(fixes []diagnose.Fix) {
 	}
 }
 
-// widensWords say what a change opens besides.
-func widensWords(opens []string) string {
-	const tokenless = ", without a token"
-	out := make([]string, 0, len(opens))
-	for _, o := range opens {
-		if !strings.HasSuffix(o, tokenless) {
-			out = nil
-			break
+// fixesHead is what the fixes are for.
+func fixesHead(fixes []diagnose.Fix) string {
+	for _, f := range fixes {
+		switch {
+		case f.Partial:
+			continue
+		case f.StatusAfter == 0:
+			return "To get a closed connection"
 		}
-		out = append(out, strings.TrimSuffix(o, tokenless))
+		return "To get " + strconv.Itoa(f.StatusAfter)
 	}
-	switch {
-	case len(opens) == 0:
-		return "widens: lets in more than this request"
-	case len(out) > 0:
-		return "widens: without a token get in: " + clean(strings.Join(out, "; "))
-	}
-	return "widens: lets in too: " + clean(strings.Join(opens, "; "))
+	return "To get further"
 }
 
-func wantedStatus(f diagnose.Fix) string {
-	if f.StatusAfter == 0 {
-		return "a closed connection"
+// widensWords say what a change opens besides.
+func widensWords(opens []string) string {
+	const tokenless, itself = ", without a token", "this request, without a token"
+	if len(opens) == 0 {
+		return "widens: lets in more than this request"
 	}
-	return strconv.Itoa(f.StatusAfter)
+	if opens[0] != itself {
+		return "widens: lets in too: " + clean(strings.Join(opens, "; "))
+	}
+	out := "widens: lets this request in without a token"
+	var also []string
+	for _, o := range opens[1:] {
+		also = append(also, strings.TrimSuffix(o, tokenless))
+	}
+	if len(also) > 0 {
+		out += ", and the same with " + clean(strings.Join(also, "; with "))
+	}
+	return out
 }
 
 // neighbourWords say what a change does to other requests.
@@ -90,26 +98,41 @@ func neighbourWords(n diagnose.Neighbours) string {
 	return fmt.Sprintf("of %d requests like it, %d more get through and %d no longer", n.Checked, n.Opened, n.Closed)
 }
 
-// whatIf is the verdict before and after a change, and where the two walks part.
+// whatIfLine is the answer with the change, after what it was in a word.
+func whatIfLine(d *diagnose.Diagnosis) (head, text string) {
+	after := Answer(&diagnose.Diagnosis{Verdict: d.WhatIf.Verdict, Summary: d.WhatIf.Summary})
+	if !d.WhatIf.Changes(d.Verdict) {
+		return "What if", ": no change: still " + after
+	}
+	before, _, _ := strings.Cut(Headline(d.Verdict), " ")
+	if d.Verdict.Decision == envoy.Undetermined || d.Verdict.GRPCStatus != nil || d.Verdict.Status == d.WhatIf.Verdict.Status {
+		before = Headline(d.Verdict)
+	}
+	return "What if", ": " + strings.TrimSuffix(before, ",") + " → " + after
+}
+
+// whatIf is the answer with a change, which is what was asked, why, and where the two
+// walks part.
 func (p *page) whatIf(d *diagnose.Diagnosis) {
 	after := d.WhatIf
-	const head = "What if"
+	head, text := whatIfLine(d)
 	p.WriteString(p.style.strong.Sprint(head))
-	p.hanging(4, len(head), ": "+Headline(d.Verdict)+" → "+Headline(after.Verdict))
+	p.hanging(4, len(head), text)
 	if after.Because != "" {
 		p.labelled("because", clean(after.Because))
 	}
-	if after.Differs == nil {
+	switch {
+	case after.Differs == nil:
 		p.labelled("differs", "in nothing: the change does not touch what this request meets")
-		return
+	case after.Differs.SameOutcomes():
+		p.labelled("still", stepWords(after.Differs.After))
+	default:
+		p.labelled("differs", "first here:")
+		p.labelled("  before", stepWords(after.Differs.Before))
+		p.labelled("  after", stepWords(after.Differs.After))
 	}
-	p.labelled("differs", "first here:")
-	for _, side := range []struct {
-		word string
-		step *diagnose.Step
-	}{{"before", after.Differs.Before}, {"after", after.Differs.After}} {
-		p.labelled("  "+side.word, stepWords(side.step))
-	}
+	p.line("")
+	p.line(p.style.strong.Sprint("Without the change:"))
 }
 
 // stepWords are a step of the walk in a sentence.
@@ -146,6 +169,12 @@ func outcomeWords(s diagnose.Step) string {
 		return clean(s.Status)
 	case s.Stage == envoy.StageRouter:
 		return "reached"
+	case s.Object == nil && (s.Stage == envoy.StageAllow || s.Stage == envoy.StageDeny):
+		// Of the stage of ALLOW policies, that it matches means that it refuses.
+		if (s.Outcome == envoy.Matched) == (s.Stage == envoy.StageAllow) {
+			return "none of them matches"
+		}
+		return "one of them matches"
 	case s.Outcome == envoy.Matched:
 		return "matches"
 	case s.Outcome == envoy.NotMatched:

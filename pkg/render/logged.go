@@ -70,6 +70,8 @@ func requestLine(d *diagnose.Diagnosis) string {
 	switch {
 	case len(d.Tokens) == 0 && len(r.Unseen) > 0:
 		text += ", headers and token not seen"
+	case len(d.Tokens) == 0 && len(r.StrayTokens) > 0:
+		text += ", " + strayWords(r.StrayTokens)
 	default:
 		text += ", " + tokenCount(len(d.Tokens))
 	}

@@ -18,7 +18,7 @@ func (p *page) notes(d *diagnose.Diagnosis) {
 	}
 	for _, f := range findings {
 		text := clean(f.Message)
-		if f.Object != nil && !strings.Contains(f.Message, f.Object.Name) {
+		if f.Object != nil && !names(f.Message, f.Object.Name) {
 			field := f.Field
 			if field == "" {
 				field = f.Object.Field
@@ -31,6 +31,26 @@ func (p *page) notes(d *diagnose.Diagnosis) {
 	if len(d.Assumed) > 0 {
 		p.labelled("assumed", assumed(d.Assumed))
 	}
+}
+
+// names reports whether a text has a name as a word of its own: a part of a longer one,
+// like an object "report" in "app=reports", does not tell whose the finding is.
+func names(text, name string) bool {
+	inside := func(c byte) bool {
+		return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '.' || c == '='
+	}
+	for from := 0; name != ""; {
+		at := strings.Index(text[from:], name)
+		if at < 0 {
+			return false
+		}
+		begin, end := from+at, from+at+len(name)
+		if (begin == 0 || !inside(text[begin-1])) && (end == len(text) || !inside(text[end])) {
+			return true
+		}
+		from = begin + 1
+	}
+	return false
 }
 
 // said reports whether the reason has said already what a finding says.
@@ -57,8 +77,7 @@ func assumed(all []diagnose.Assumption) string {
 func (p *page) next(d *diagnose.Diagnosis) {
 	switch {
 	case d.WhatIf != nil:
-		p.whatIf(d)
-		return
+		return // it is the first line
 	case len(d.Fixes) > 0:
 		p.fixes(d.Fixes)
 		return

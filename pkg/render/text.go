@@ -16,6 +16,9 @@ import (
 // what else there is to know, and the next thing to do.
 func Text(w io.Writer, d *diagnose.Diagnosis, style *Style) error {
 	p := &page{style: style}
+	if d.WhatIf != nil {
+		p.whatIf(d)
+	}
 	p.differs(d)
 	p.answer(d)
 	p.seen(d)
@@ -30,9 +33,11 @@ func Text(w io.Writer, d *diagnose.Diagnosis, style *Style) error {
 		p.cut = p.cut || walk.cut
 	}
 	p.notes(d)
-	p.line("")
+	if d.WhatIf == nil || d.Code != "" || p.cut {
+		p.line("")
+	}
 	p.next(d)
-	if len(d.Fixes) > 0 || d.WhatIf != nil {
+	if len(d.Fixes) > 0 && d.WhatIf == nil {
 		p.line("")
 	}
 	if d.Code != "" {
@@ -54,6 +59,13 @@ func Line(w io.Writer, d *diagnose.Diagnosis, style *Style) error {
 	text := Answer(d)
 	if o := d.Observed; o != nil && !o.Agrees {
 		paint, text = p.style.bad.Sprint, differs(d)
+	}
+	if d.WhatIf != nil {
+		head, rest := whatIfLine(d)
+		if _, err := io.WriteString(w, p.style.strong.Sprint(head)+rest+"\n"); err != nil {
+			return fmt.Errorf("write the answer: %w", err)
+		}
+		return nil
 	}
 	first, rest, _ := strings.Cut(text, " ")
 	if _, err := io.WriteString(w, paint(first)+" "+rest+"\n"); err != nil {
@@ -244,6 +256,11 @@ func tokenCount(n int) string {
 	default:
 		return strconv.Itoa(n) + " tokens"
 	}
+}
+
+// strayWords say that there are tokens, and that nothing looks at them.
+func strayWords(places []string) string {
+	return tokenCount(len(places)) + " in " + clean(strings.Join(places, " and in ")) + ", which nothing here verifies"
 }
 
 func caller(r diagnose.Request) string {

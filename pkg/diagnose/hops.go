@@ -67,6 +67,9 @@ func waysOf(in Intent, snap *mesh.Snapshot) ([][]hop, error) {
 	for i := range len(in.Via) + 1 {
 		hin := hopIntent(in, i)
 		groups, err := groupsOf(in, i, snap)
+		if err != nil && i < len(in.Via) {
+			return nil, fmt.Errorf("find a hop: %w", givenBy(err, "--via "+in.Via[i].Target.String()+"."))
+		}
 		if err != nil {
 			return nil, err
 		}

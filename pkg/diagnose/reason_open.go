@@ -30,7 +30,43 @@ func (s *story) closed(last envoy.Step) reason {
 	case s.res.Proxy.Role == envoy.RoleGateway && t.IsKnown() && t.Value == envoy.Plaintext:
 		return reason{summary: "the gateway's port wants TLS", because: "the port of the gateway wants TLS, and the client speaks plaintext", code: diag.ConnectionRefused}
 	}
+	if s.res.Proxy.Role == envoy.RoleGateway && t.IsKnown() {
+		if r, ok := s.noServer(last); ok {
+			return r
+		}
+	}
 	return reason{summary: last.Note, because: last.Note, code: diag.ConnectionRefused}
+}
+
+// noServer is the reason where no server of a gateway is for the name in the TLS
+// handshake, which is the request's host unless something else is said.
+func (s *story) noServer(last envoy.Step) (reason, bool) {
+	var names []string
+	for i := range s.res.Proxy.Chains {
+		for _, n := range s.res.Proxy.Chains[i].Match.ServerNames {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	sni := s.req.Connection.SNI
+	if len(names) == 0 || !sni.IsKnown() || last.Note != envoy.NoChain(s.req.Connection.Transport.Value) {
+		return reason{}, false
+	}
+	const most = 4
+	list := strings.Join(names[:min(len(names), most)], ", ")
+	if len(names) > most {
+		list += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	asks := "the client names no server"
+	if sni.Value != "" {
+		asks = fmt.Sprintf("the client asks for %q", sni.Value)
+	}
+	return reason{
+		summary: asks + ", and the gateway has " + list + " there",
+		because: asks + " in the TLS handshake (SNI), and the servers of this port are for " + list + ": Envoy closes the connection",
+		code:    diag.ConnectionRefused,
+	}, true
 }
 
 // rejected is the reason for a request that HTTP itself, or its path, disqualifies.

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -18,6 +19,7 @@ var (
 	}
 	addressMissing = &envoy.Missing{What: "the client's address", Why: "it was not given", Hint: "--from-ip ADDRESS or --from TYPE/NAME"}
 	localMissing   = &envoy.Missing{What: "the address of the pod", Why: "no pod with an address is among the objects"}
+	noServerName   = &envoy.Missing{What: sniMissing.What, Why: "no host was given", Hint: "--host NAME"}
 	sniMissing     = &envoy.Missing{What: "the server name of the TLS connection", Why: "it was not given", Hint: "--sni NAME"}
 	hostMissing    = &envoy.Missing{What: "the host that is asked for", Why: "it was not given", Hint: "--host NAME"}
 )
@@ -148,6 +150,16 @@ func outsideTransport(p *envoy.Proxy) envoy.Transport {
 	return envoy.Plaintext
 }
 
+// givenBy says of a workload that was not found how its namespace is given.
+func givenBy(err error, flag string) error {
+	if missing := (*mesh.NotFoundError)(nil); errors.As(err, &missing) {
+		with := *missing
+		with.Flag = flag
+		return &with
+	}
+	return err
+}
+
 // callerWorkload takes identity and address from the workload that calls.
 func callerWorkload(in Intent, snap *mesh.Snapshot, res *istio.Result, c *envoy.Connection) error {
 	groups, err := snap.Resolve(in.Caller.From, fromNamespace(in))
@@ -155,7 +167,7 @@ func callerWorkload(in Intent, snap *mesh.Snapshot, res *istio.Result, c *envoy.
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("find the caller: %w", err)
+		return fmt.Errorf("find the caller: %w", givenBy(err, "--from-namespace "))
 	}
 	w := groups[0]
 	role := istio.RoleOf(snap, w)
@@ -190,6 +202,8 @@ func serverName(in Intent, c *envoy.Connection, port istio.PortInfo, _ mesh.Work
 	case c.Transport.IsKnown() && c.Transport.Value == envoy.TLS && in.Host != "":
 		host, _, _ := strings.Cut(in.Host, ":")
 		return envoy.Known(host)
+	case c.Transport.IsKnown() && c.Transport.Value == envoy.TLS:
+		return envoy.NotKnown[string](noServerName)
 	case c.Transport.IsKnown() && c.Transport.Value == envoy.MutualTLS && len(port.Services) == 1 && port.Fronted == nil:
 		s := port.Services[0]
 		return envoy.Known(fmt.Sprintf("outbound_.%d_._.%s.%s.svc.cluster.local", s.Port, s.Service, s.Namespace))

@@ -113,6 +113,34 @@ func (p *Proxy) pick(o offer) *Chain {
 	return nil
 }
 
+// pick is the chain for an offer. Where it is not known for which server the client asks,
+// it is each of those that the listener has, and none.
+func (e *evaluation) pick(o offer) *Chain {
+	sni := e.r.Connection.SNI
+	chain := e.p.pick(o)
+	if o.transport != "tls" || sni.IsKnown() {
+		return chain
+	}
+	tried := []*Chain{chain}
+	for i := range e.p.Chains {
+		for _, name := range e.p.Chains[i].Match.ServerNames {
+			o.sni = strings.Replace(name, "*", "any", 1)
+			other := e.p.pick(o)
+			if slices.Contains(tried, other) {
+				continue
+			}
+			tried = append(tried, other)
+			if e.s.choose(serverQuestion{other}, sni.Missing) {
+				return other
+			}
+		}
+	}
+	return chain
+}
+
+// serverQuestion is whether the client asks for a server of a chain.
+type serverQuestion struct{ chain *Chain }
+
 // nameScore is how well the server names fit: higher is more specific, below zero is
 // not at all.
 func (m *ChainMatch) nameScore(sni string) int {

@@ -215,10 +215,10 @@ func (e *evaluation) connect() *Chain {
 		e.step(st)
 		return nil
 	}
-	c := e.p.pick(e.p.offer(e.r, e.transport))
+	c := e.pick(e.p.offer(e.r, e.transport))
 	if c == nil {
 		e.s.br.add(BranchClosedNoChain)
-		return closed(e.p.anyOrigin(), "no filter chain takes "+e.transport.String())
+		return closed(e.p.anyOrigin(), NoChain(e.transport))
 	}
 	peer, why := c.admit(e.transport, e.r.Connection.Peer)
 	if why != "" {
@@ -229,6 +229,9 @@ func (e *evaluation) connect() *Chain {
 	e.step(Step{Stage: StageConnection, Origin: c.Origin, Outcome: NotMatched, Got: e.transport.String()})
 	return c
 }
+
+// NoChain says that no filter chain of a listener is for a connection.
+func NoChain(t Transport) string { return "no filter chain takes " + t.String() }
 
 // anyOrigin is the chain that says why no other chain exists.
 func (p *Proxy) anyOrigin() *Chain {

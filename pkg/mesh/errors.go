@@ -82,6 +82,8 @@ type NotFoundError struct {
 	Present []string
 	// Elsewhere are the namespaces in which the name does exist.
 	Elsewhere []string
+	// Flag is how a namespace is given for it, up to the namespace itself; empty: "-n ".
+	Flag string
 	// Populated are some namespaces that have objects of the kind, where this one has none.
 	Populated []string
 }
@@ -96,11 +98,18 @@ func (e *NotFoundError) Error() string {
 
 // HintLine names where else the name exists, the nearest names, or what there is.
 func (e *NotFoundError) HintLine() string {
+	flag, add := e.Flag, "add "
+	switch {
+	case flag == "":
+		flag = "-n "
+	case strings.HasSuffix(flag, "."):
+		add = "write "
+	}
 	switch {
 	case len(e.Elsewhere) == 1:
-		return "it exists in namespace " + e.Elsewhere[0] + ": add -n " + e.Elsewhere[0]
+		return "it exists in namespace " + e.Elsewhere[0] + ": " + add + flag + e.Elsewhere[0]
 	case len(e.Elsewhere) > 1:
-		return "it exists in namespaces " + strings.Join(e.Elsewhere, ", ") + ": choose one with -n"
+		return "it exists in namespaces " + strings.Join(e.Elsewhere, ", ") + ": " + add + flag + "NAMESPACE"
 	case len(e.Nearest) > 0:
 		return "did you mean " + strings.Join(e.Nearest, " or ") + "?"
 	case e.NoneOfKind:

@@ -88,6 +88,8 @@ func (p *page) next(d *diagnose.Diagnosis) {
 		p.undeterminedNext(d)
 	case d.Code == diag.NoProxy && d.Target.Role != string(envoy.RoleNone):
 		p.command("next", "take the port out of the annotation, and restart the pods")
+	case d.Code == diag.ConnectionRefused && d.Target.Role == string(envoy.RoleGateway):
+		p.command("next", "ask as a client of the gateway does: --url https://HOST/PATH, or http:// where it serves that")
 	case steps[d.Code] != "":
 		p.command("next", steps[d.Code])
 	case v.Decision == envoy.Denied && v.Status == http.StatusUnauthorized:

@@ -54,7 +54,7 @@ func Check(ev Evidence) (*Report, error) {
 	if len(out.Rules) == 0 {
 		out.Elsewhere = ev.namespacesWithRules()
 	}
-	if out.Verdict = worst(out.Rules); out.Verdict == OK || len(out.Rules) == 0 {
+	if out.Verdict = worst(out.Rules, ev.Live); out.Verdict == OK || len(out.Rules) == 0 {
 		if out.Unread = ev.unread(); out.Unread != "" {
 			out.Verdict = Unknown
 		}
@@ -159,7 +159,7 @@ func (r *rule) inline() {
 	keys, set := keysOf([]byte(r.spec.GetJwks()))
 	r.out.Keys = keys
 	if set == nil {
-		r.find(diag.KeysUnusable, diag.Error, "jwks", "no proxy can use the keys of the rule, and each refuses the whole listener for it: "+keys.Problem)
+		r.find(diag.KeysUnusable, diag.Error, "jwks", "no proxy can use the keys of the rule, and each refuses the whole listener for it: "+strings.TrimPrefix(keys.Problem, "no proxy can use it: "))
 		return
 	}
 	r.keyRemarks(keys, "the rule")
@@ -319,6 +319,8 @@ func (r *rule) judge() {
 		r.verdict(Refused, "the token that was given is refused")
 	case r.out.Has(diag.ProxyDiffers) && r.hasError():
 		r.verdict(Refused, "proxies hold other keys than the rule has")
+	case r.out.Fetcher == ByNobody && r.out.Has(diag.KeysUnusable):
+		r.verdict(Refused, "proxies refuse the whole listener for this rule, and keep what they had before: forged tokens may pass")
 	case r.hasError():
 		r.verdict(Refused, "every token"+r.of()+" is refused")
 	case !r.ev.Live:

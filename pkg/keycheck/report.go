@@ -150,8 +150,9 @@ type Fix struct {
 	Objects []*scaffold.Object `json:"-"`
 }
 
-// worst is the verdict of several rules; of none, nothing is known.
-func worst(rules []Rule) Verdict {
+// worst is the verdict of several rules; of none, nothing is known. On a cluster, rules
+// that reach nothing refuse nothing; in files, what they reach may not be among them.
+func worst(rules []Rule, live bool) Verdict {
 	if len(rules) == 0 {
 		return Unknown
 	}
@@ -160,8 +161,11 @@ func worst(rules []Rule) Verdict {
 	for _, r := range rules {
 		at = max(at, slices.Index(order, r.Verdict))
 	}
-	if order[at] == Unused {
+	if order[at] == Unused && live {
 		return OK // there is nothing that could refuse a token
+	}
+	if order[at] == Unused {
+		return Unknown
 	}
 	return order[at]
 }

@@ -53,7 +53,11 @@ func (p *page) keysHeadline(r *keycheck.Report) {
 		}
 	}
 	switch top.Verdict {
-	case keycheck.OK, keycheck.Unused:
+	case keycheck.Unused, keycheck.OK:
+		if top.Verdict == keycheck.Unused && r.Verdict == keycheck.Unknown && r.Unread == "" {
+			p.lead("? not known", p.style.doubt, "whether good tokens pass: no workload that the rules reach is among what was read")
+			break
+		}
 		p.lead("ok", p.style.good, "good tokens pass: "+countOf(len(r.Rules), "rule", "rules")+" looked at")
 		return
 	case keycheck.Unknown:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/asmjwt/kubectl-asmjwt/internal/lazyregexp"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diag"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/diagnose"
 )
@@ -28,7 +29,7 @@ func newExplainCommand(a *app) *cobra.Command {
   %[1]s explain`, name),
 		ValidArgsFunction: completeCode,
 		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := explanation(args)
+			text, err := explanation(args, name)
 			if err != nil {
 				return err
 			}
@@ -38,14 +39,20 @@ func newExplainCommand(a *app) *cobra.Command {
 	}
 }
 
+// codeLoosely is a code as people type it: aj0303, AJ303.
+var codeLoosely = lazyregexp.New(`^(?i:aj)0?(\d{3})$`)
+
 // explanation is the page of the code that is given, or a line for each code: of all, or
 // of what may be behind an answer that was seen.
-func explanation(args []string) (string, error) {
+func explanation(args []string, name string) (string, error) {
 	if len(args) == 0 {
-		return titles(diag.Codes()), nil
+		return titles(diag.Codes()) + pageOf(name), nil
 	}
 	words := strings.Join(args, " ")
 	code := diag.Code(strings.ToUpper(words))
+	if m := codeLoosely.FindStringSubmatch(words); m != nil {
+		code = diag.Code("AJ0" + m[1])
+	}
 	if page := code.Page(); page != "" {
 		return page, nil
 	}
@@ -55,9 +62,18 @@ func explanation(args []string) (string, error) {
 	case 1:
 		return codes[0].Page(), nil
 	default:
-		return titles(codes), nil
+		head := "What may be behind it:\n"
+		if passes.MatchString(words) {
+			head = "Why a request may pass that is meant to be refused:\n"
+		}
+		return head + titles(codes) + pageOf(name), nil
 	}
 }
+
+// passes is an answer that is no denial.
+var passes = lazyregexp.New(`^(?i:HTTP/[0-9.]+ |HTTP )?200\b`)
+
+func pageOf(name string) string { return "\nThe page of one: " + name + " explain CODE\n" }
 
 func titles(codes []diag.Code) string {
 	var out strings.Builder

@@ -86,7 +86,7 @@ func (o *whyOptions) answer(ctx context.Context, in diagnose.Intent, from source
 	}
 	o.assumeAgent(d)
 	if located != "" {
-		d.Assumed = append(d.Assumed, diagnose.Assumption{Setting: "target", Value: located, Source: "the host of the request"})
+		d.Assumed = append(d.Assumed, diagnose.Assumption{Setting: "target", Value: located, Source: diagnose.LocatedBy(in)})
 	}
 	o.compare(in, from.snapshot, d, line)
 	if again := o.unlikeItsLine(in, d, line); again != nil {

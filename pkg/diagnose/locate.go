@@ -19,6 +19,9 @@ const inCluster = ".svc.cluster.local"
 // behind it, the Service that its routes lead to. The text says what was found. Errors
 // are *mesh.TargetError: nothing fits, or several do.
 func Locate(in Intent, snap *mesh.Snapshot) (Intent, string, error) {
+	if service, ok := serviceOfSNI(in); ok && snap.Find(mesh.GroupCore, "Service", service.Namespace, service.Target.Name) != nil {
+		return in.behindSNI(service), fmt.Sprintf("%s in namespace %s", service.Target, service.Namespace), nil
+	}
 	host := HostOf(in)
 	if host == "" {
 		return in, "", &mesh.TargetError{Given: "", Problem: "is no target, and no host is given that could tell it", Hint: "write TYPE/NAME, such as deploy/productpage, or give --url"}
@@ -99,6 +102,10 @@ func ServiceNamed(host, namespace string) (Via, bool) {
 // who have to know it before they read anything. NAME.NAMESPACE may be the host of a
 // gateway as well: it is where absent says that there is no such Service.
 func LocateService(in *Intent, absent func(Via) bool) bool {
+	if service, ok := serviceOfSNI(*in); ok && !absent(service) {
+		*in = in.behindSNI(service)
+		return true
+	}
 	host := HostOf(*in)
 	service, ok := ServiceNamed(host, fromNamespace(*in))
 	doubt := strings.Contains(host, ".") && !strings.HasSuffix(host, ".svc") && !strings.HasSuffix(host, inCluster)
@@ -307,56 +314,6 @@ func (g gatewayAt) hint(snap *mesh.Snapshot, r istio.Route) string {
 		}
 	}
 	return "its routes are for " + strings.Join(names[:min(len(names), 5)], ", ")
-}
-
-// nothingAt says that no target fits a host, with the names that are near.
-func nothingAt(snap *mesh.Snapshot, in Intent, host string) error {
-	var names, near []string
-	add := func(name string) {
-		if name != "*" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	for _, o := range snap.Kind(mesh.GroupCore, "Service") {
-		switch {
-		case !strings.Contains(host, ".") && o.Namespace == fromNamespace(in):
-			add(o.Name)
-		case o.Name == host:
-			near = append(near, o.Name+"."+o.Namespace)
-		case strings.HasSuffix(host, inCluster):
-			add(o.Name + "." + o.Namespace + inCluster)
-		default:
-			add(o.Name + "." + o.Namespace)
-		}
-	}
-	elsewhere := ""
-	for _, t := range gatewayTargets(snap) {
-		groups, err := snap.Resolve(t.Target, t.Namespace)
-		if err != nil {
-			continue
-		}
-		hosts, err := istio.HostsOf(snap, groups[0])
-		if err != nil {
-			continue
-		}
-		for _, h := range hosts {
-			add(h.Host)
-			if istio.HostFit(h.Host, host) >= 0 && h.Port != in.URLPort {
-				elsewhere = fmt.Sprintf("%s.%s takes that host on port %d", t.Target, t.Namespace, h.Port)
-			}
-		}
-	}
-	err := &mesh.TargetError{Given: in.Host, Problem: "is the host of no Service and of no gateway among what was read"}
-	near = append(near, mesh.Nearest(host, names, 3)...)
-	switch {
-	case elsewhere != "":
-		err.Hint = elsewhere
-	case len(near) > 0:
-		err.Hint = "did you mean " + strings.Join(near, " or ") + "?"
-	default:
-		err.Hint = "name the target: TYPE/NAME, such as deploy/productpage, and --via for a gateway in front"
-	}
-	return err
 }
 
 func severalAt(host string, found []located) error {

@@ -2,6 +2,7 @@ package diagnose_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -61,7 +62,7 @@ func TestAHostThatFindsNothingIsToldWhatIsNear(t *testing.T) {
 	for _, c := range []struct{ host, problem, hint string }{
 		{"apj.example.com", "no Service and of no gateway", "api.example.com"},
 		{"httpbim", "no Service and of no gateway", "httpbin"},
-		{"api.example.com:81", "no Service and of no gateway", "deploy/gw.istio-system takes that host on port 80"},
+		{"api.example.com:81", "no gateway takes on port 81", "deploy/gw.istio-system takes it on port 80: try --url http://api.example.com/…"},
 		{"", "no target", "--url"},
 	} {
 		port := 80
@@ -133,6 +134,51 @@ func TestRoutesChangeWhatTheNextHopReads(t *testing.T) {
 		d := asked(t, question(t, viaGateway(t), host("r.test")), behind(route(c.entry), rule)...)
 		if d.Verdict.Decision != envoy.Undetermined || len(d.DependsOn) == 0 || d.DependsOn[0].What != c.what {
 			t.Errorf("%s: %+v %+v", c.name, d.Verdict, d.DependsOn)
+		}
+	}
+}
+
+func TestAHostThatAGatewayTakesWithTLSOnlyIsSaidSo(t *testing.T) {
+	docs := behind()
+	for i := range docs {
+		docs[i] = strings.ReplaceAll(docs[i], "port: {number: 80, name: http, protocol: HTTP}", "port: {number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}")
+	}
+	in := diagnose.Intent{Namespace: "foo", Method: "GET", Path: "/", Time: fixedNow, Host: "api.example.com", URLPort: 80}
+	_, _, err := diagnose.Locate(in, snapshot(t, docs...))
+	var wrong *mesh.TargetError
+	if !errors.As(err, &wrong) || !strings.Contains(wrong.Problem, "no gateway takes on port 80") || !strings.Contains(wrong.Hint, "try --url https://api.example.com/…") {
+		t.Errorf("%v", err)
+	}
+	in.URLPort, in.Unseen = 0, diagnose.UnseenIn(true, true)
+	_, _, err = diagnose.Locate(in, snapshot(t, docs...))
+	if !errors.As(err, &wrong) || !strings.Contains(wrong.Hint, "name the workload of whose proxy the line is") || strings.Contains(wrong.Hint, "--url") {
+		t.Errorf("for a line of a log: %v", err)
+	}
+}
+
+func TestTheServerNameInALogFindsTheTarget(t *testing.T) {
+	snap := snapshot(t, behind()...)
+	for sni, want := range map[string]string{
+		"outbound_.8000_._.httpbin.foo.svc.cluster.local":   "svc/httpbin in foo, port 8000, ",
+		"outbound_.8000_.v1_.httpbin.foo.svc.cluster.local": "svc/httpbin in foo, port 8000, v1",
+		"outbound_.8000_._.nothing.foo.svc.cluster.local":   "",
+		"outbound_.x_._.httpbin.foo.svc.cluster.local":      "",
+		"outbound_.8000_._.httpbin.foo.svc.other.local":     "",
+		"httpbin.foo.svc.cluster.local":                     "",
+		"":                                                  "",
+	} {
+		in := diagnose.Intent{Namespace: "bar", Method: "GET", Path: "/", Time: fixedNow, Host: "elsewhere.example.com", Unseen: diagnose.UnseenIn(true, true)}
+		in.Caller.SNI, in.Caller.SNIGiven = sni, true
+		out, _, err := diagnose.Locate(in, snap)
+		got := ""
+		if err == nil {
+			got = fmt.Sprintf("%s in %s, port %d, %s", out.Target, out.Namespace, out.Port.Number, out.Subset)
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q (%v)", sni, got, want, err)
+		}
+		if by := diagnose.LocatedBy(out); want != "" && by != "the server name in the log" {
+			t.Errorf("%s: found by %s", sni, by)
 		}
 	}
 }

@@ -138,7 +138,7 @@ func (o *whyOptions) aboutCaller(who *diagnose.Caller, l *proxy.LogLine) {
 // the path in the line may not be the one that the proxy saw; nil elsewhere.
 func (o *whyOptions) unlikeItsLine(in diagnose.Intent, d *diagnose.Diagnosis, line *aboutLine) *diagnose.Intent {
 	if line == nil || d.Observed == nil || d.Observed.Agrees || d.Target.Role != string(envoy.RoleSidecar) || in.Unseen.Path != nil ||
-		o.given("path") || o.given("url") || o.given("curl") {
+		o.given("path") || o.given("url") || o.given("curl") || !d.HangsOnPath(line.line) {
 		return nil
 	}
 	in.Unseen = diagnose.BeforeRewrite(*in.Unseen)

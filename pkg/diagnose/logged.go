@@ -105,11 +105,12 @@ func (d *Diagnosis) TakeLog(l LogLine, snap *mesh.Snapshot) {
 		d.Verdict.Body, d.Code = rbacBody, diag.NoPolicyAllowed
 		d.Because = "the proxy's log says that no ALLOW policy matched; what the request had besides was not seen"
 	case l.BadToken:
-		d.Verdict.Body, d.Code, d.Verdict.DecidedBy = tokenBody(l.Details), "", d.onlyIssuer()
+		d.Verdict.Body, d.Verdict.DecidedBy = tokenBody(l.Details), d.onlyIssuer()
+		d.Code = codeOf(envoy.Step{Stage: envoy.StageJWT, Status: d.Verdict.Body})
 		d.Because = "the proxy's log says what was wrong with the token; the token was not seen"
 	case !l.Rule.IsZero():
 		d.Verdict.Body = rbacBody
-		d.Because = "the proxy's log names the rule; what the request had besides was not seen"
+		d.tellMatched(out)
 	default:
 		d.Verdict.Decision, d.Verdict.Status, d.Code = envoy.Allowed, 200, ""
 		d.Because = "the proxy's log says that the request was handed on, and that the answer is not that of a policy"

@@ -83,6 +83,42 @@ func TestALineDecidesOnlyWhatItDoesNotContradict(t *testing.T) {
 	}
 }
 
+func TestARuleThatALineNamesTellsWhatTheRequestWasLike(t *testing.T) {
+	for _, tt := range []struct {
+		name, rules, summary, because string
+		code                          diag.Code
+	}{
+		{
+			"no token", `[{from: [{source: {notRequestPrincipals: ["*"]}}], when: [{key: 'request.headers[x-tenant]', notValues: [blue]}]}]`,
+			"no valid token, by the proxy's log (DENY policy foo/p)", "names the rule, so the request had no token that was verified, or one without a sub", diag.ForbiddenNoToken,
+		},
+		{
+			"one condition", `[{when: [{key: 'request.headers[x-tenant]', notValues: [blue]}]}]`,
+			`the header x-tenant was not "blue", by the proxy's log (DENY policy foo/p)`, "so the header", diag.PolicyDenied,
+		},
+		{
+			"client and operation", `[{when: [{key: 'request.headers[x-tenant]', values: ["b*"]}], to: [{operation: {hosts: [a.test]}}]}]`,
+			"DENY policy foo/p, by the proxy's log", `the header x-tenant was like "b*", and the host was "a.test"`, diag.PolicyDenied,
+		},
+		{
+			"one of two sources", `[{from: [{source: {notRequestPrincipals: ["*"]}}, {source: {requestPrincipals: ["x/y"]}}]}]`,
+			"DENY policy foo/p, by the proxy's log", "what the request had besides was not seen", diag.PolicyDenied,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			snap := snapshot(t, httpbin(authn(""), policy("{action: DENY, rules: "+tt.rules+"}"))...)
+			d, err := diagnose.Run(question(t, func(in *diagnose.Intent) { in.Unseen, in.Caller.Plaintext = diagnose.UnseenIn(true, true), true }), snap)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.TakeLog(lineNaming("spec.rules[0]"), snap)
+			if d.Summary != tt.summary || !strings.Contains(d.Because, tt.because) || d.Code != tt.code {
+				t.Errorf("got %q because %q, %s", d.Summary, d.Because, d.Code)
+			}
+		})
+	}
+}
+
 func TestALineDecidesWherePoliciesCannotBeRead(t *testing.T) {
 	whole := snapshot(t, httpbin()...)
 	snap, err := mesh.NewSnapshot(whole.Objects(), []mesh.Gap{{

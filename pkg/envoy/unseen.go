@@ -1,5 +1,7 @@
 package envoy
 
+import "github.com/asmjwt/kubectl-asmjwt/pkg/origin"
+
 // Unseen says what is not known of a request of which only a part was seen, such as a
 // line of an access log. Each is nil where that part is known.
 type Unseen struct {
@@ -108,11 +110,7 @@ func (e *evaluation) jwtUnseen(f *JWTAuthn, m *Missing) {
 	on := Deps{m}
 	e.s.unseenPayload = m
 	e.unsure = m
-	st := Step{Stage: StageJWT, Outcome: Undecided, Note: m.What, On: on}
-	if len(f.Providers) == 1 {
-		st.Origin = f.Providers[0].Origin
-	}
-	e.step(st)
+	e.step(Step{Stage: StageJWT, Outcome: Undecided, Note: m.What, On: on, Origin: originOf(f.Providers)})
 	e.on = e.on.union(on)
 	statuses := []int{401}
 	for i := range f.Providers {
@@ -127,4 +125,20 @@ func (e *evaluation) jwtUnseen(f *JWTAuthn, m *Missing) {
 		e.reply(&v)
 		e.also = append(e.also, v)
 	}
+}
+
+// originOf is where providers come from, as far as they all come from there: a rule, an
+// object of several rules, or nothing that can be named.
+func originOf(providers []Provider) origin.Origin {
+	if len(providers) == 0 {
+		return origin.Origin{}
+	}
+	out := providers[0].Origin
+	for i := range providers[1:] {
+		if providers[i+1].Origin.Ref != out.Ref {
+			return origin.Origin{}
+		}
+		out.Field = ""
+	}
+	return out
 }

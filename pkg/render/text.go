@@ -184,6 +184,9 @@ func possible(statuses []int) string {
 
 // undecided says why there is no object to name.
 func undecided(d *diagnose.Diagnosis) string {
+	if l := d.Log; l != nil && l.Decides && strings.HasPrefix(l.Details, "jwt_authn_access_denied") {
+		return "a RequestAuthentication: the log does not tell which"
+	}
 	last := diagnose.Step{}
 	if len(d.Trace) > 0 {
 		last = d.Trace[len(d.Trace)-1]

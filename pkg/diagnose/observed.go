@@ -13,6 +13,8 @@ type Observed struct {
 	Note string `json:"note,omitempty"`
 	// Reasons are what may be behind a difference, the likeliest first. None is certain.
 	Reasons []Reason `json:"reasons"`
+	// Lead is the first reason in a few words, where the answer itself tells it.
+	Lead string `json:"-"`
 	// Words are the answer in a few words, for people.
 	Words string `json:"-"`
 }

@@ -30,7 +30,7 @@ func Compare(a Answer, d *diagnose.Diagnosis, q Question) *diagnose.Observed {
 		out.Agrees, out.Note = true, note
 	}
 	if !out.Agrees {
-		out.Reasons = reasons(a, d, q)
+		out.Reasons, out.Lead = reasons(a, d, q)
 	}
 	return out
 }
@@ -151,19 +151,22 @@ type search struct {
 type weighed struct {
 	diagnose.Reason
 	weight int
+	// lead is the reason in a few words, for one that is as good as certain.
+	lead string
 }
 
 // mostReasons is how many reasons anybody reads.
 const mostReasons = 5
 
-// reasons are what may be behind a difference, the likeliest first.
-func reasons(a Answer, d *diagnose.Diagnosis, q Question) []diagnose.Reason {
+// reasons are what may be behind a difference, the likeliest first, and that one in a few
+// words where the answer itself tells.
+func reasons(a Answer, d *diagnose.Diagnosis, q Question) (out []diagnose.Reason, lead string) {
 	s := &search{a: a, d: d, q: q}
 	if a.Unreachable {
 		return []diagnose.Reason{{
 			Cause: "hop", Message: "no connection came about: no proxy was asked", Evidence: "curl got no connection",
 			Try: "see to the name, the port and the network first",
-		}}
+		}}, ""
 	}
 	s.request()
 	s.token()
@@ -171,17 +174,24 @@ func reasons(a Answer, d *diagnose.Diagnosis, q Question) []diagnose.Reason {
 	s.keys()
 	s.identity()
 	s.policy()
+	s.log()
 	s.others()
 	slices.SortStableFunc(s.found, func(x, y weighed) int { return cmp.Compare(y.weight, x.weight) })
-	var out []diagnose.Reason
 	for _, w := range s.found[:min(mostReasons, len(s.found))] {
 		out = append(out, w.Reason)
 	}
-	return out
+	return out, s.found[0].lead
 }
 
 func (s *search) add(weight int, r diagnose.Reason) {
-	s.found = append(s.found, weighed{r, weight})
+	s.found = append(s.found, weighed{Reason: r, weight: weight})
+}
+
+// lead gives the reason that was added last its few words.
+func (s *search) lead(text string) {
+	if len(s.found) > 0 {
+		s.found[len(s.found)-1].lead = text
+	}
 }
 
 // again asks the question with a change, and reports whether the answer would be

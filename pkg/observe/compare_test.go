@@ -106,6 +106,10 @@ func TestADifferenceIsExplainedByTheEvidence(t *testing.T) {
 		{"another rule decided", ask("/open", nil), `{"response_code":403,"response_code_details":"rbac_access_denied_matched_policy[ns[bar]-policy[deny]-rule[2]]"}`, "push", false, nil},
 		{"another request", ask("/x", nil), "> GET /open HTTP/1.1\n> Host: httpbin.foo\n>\n< HTTP/1.1 200 OK\n< server: istio-envoy\n<\n", "request", true, nil},
 		{"a token that the question does not have", ask("/open", nil), "401 Jwt is expired", "token", false, nil},
+		{"a token that is missing, where nothing requires one", ask("/open", nil), "401 Jwt is missing", "push", false, []string{"hop"}},
+		{"a token that is missing although there was one", ask("/token", withToken(now+3600)), "401 Jwt is missing", "push", false, []string{"hop"}},
+		{"a 401 of nobody knows who", ask("/open", nil), "401", "application", false, nil},
+		{"a log that says no ALLOW policy matched", ask("/open", nil), `{"response_code":403,"response_code_details":"rbac_access_denied_matched_policy[none]"}`, "hop", false, nil},
 		{"a token that was not sent", ask("/token", withToken(now+3600)), "> GET /token HTTP/1.1\n> Host: httpbin.foo\n>\n< HTTP/1.1 403 Forbidden\n<\nRBAC: access denied", "token", true, nil},
 		{"a token that did not arrive", ask("/token", withToken(now+3600)), "403 RBAC: access denied", "token", true, []string{"hop"}},
 		{"a clock that is ahead", ask("/token", withToken(now+300)), "401 Jwt is expired", "clock", true, []string{"token"}},
@@ -174,4 +178,60 @@ func load(t *testing.T, text string) *mesh.Snapshot {
 		t.Fatal(wrong[0])
 	}
 	return snap
+}
+
+func TestWhatAnAnswerItselfTellsComesFirst(t *testing.T) {
+	key := mint.RSA()
+	keys := string(mint.JWKS(key))
+	snap := load(t, strings.Replace(world, "KEYS", keys, 1))
+	required := load(t, strings.Replace(world, "jwks: 'KEYS'", "presence: REQUIRED, jwks: '"+keys+"'", 1))
+	noAllow := load(t, strings.Replace(strings.Replace(world, "KEYS", keys, 1), "spec:\n  selector: {matchLabels: {app: httpbin}}\n  rules:", "spec:\n  selector: {matchLabels: {app: httpbin}}\n  action: DENY\n  rules:", 1))
+	token := envoy.Header{Name: "Authorization", Value: "Bearer " + mint.Token(key, `{"alg":"RS256"}`, fmt.Sprintf(`{"iss":"idp","sub":"me","exp":%d}`, now+3600))}
+	for _, tt := range []struct {
+		name    string
+		snap    *mesh.Snapshot
+		headers []envoy.Header
+		dump    bool
+		seen    string
+		cause   string
+		lead    string
+	}{
+		{"nothing requires a token", snap, nil, false, "401 Jwt is missing", "push", "the proxy requires one"},
+		{"nothing requires a token, and one was sent", snap, []envoy.Header{token}, false, "401 Jwt is missing", "push", "the proxy requires one"},
+		{"a token is required, and did not arrive", required, []envoy.Header{token}, false, "401 Jwt is missing", "token", ""},
+		{"it cannot be asked again", required, []envoy.Header{token}, true, "401 Jwt is missing", "token", ""},
+		{"no ALLOW policy matched, and there is none", noAllow, nil, false, `{"response_code":403,"response_code_details":"rbac_access_denied_matched_policy[none]"}`, "push", "the proxy has an ALLOW policy"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := diagnose.Intent{
+				Target: mesh.Target{Type: mesh.TypeDeployment, Name: "httpbin"}, Namespace: "foo", Method: "GET", Path: "/x", Host: "httpbin.foo", Time: now,
+				Caller: diagnose.Caller{Plaintext: true, IP: netip.MustParseAddr("10.0.0.9")}, Headers: tt.headers,
+			}
+			if len(tt.headers) > 0 {
+				in.Path = "/token"
+			}
+			run := func(in diagnose.Intent) (*diagnose.Diagnosis, error) { return diagnose.Run(in, tt.snap) }
+			d, err := run(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := Parse(tt.seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := Question{Intent: in, Ask: run}
+			if tt.dump {
+				q.Ask = nil
+			}
+			got := Compare(a, d, q)
+			if got.Agrees || got.Reasons[0].Cause != tt.cause || !strings.Contains(got.Lead, tt.lead) || tt.lead == "" && got.Lead != "" {
+				t.Errorf("got %q: %+v", got.Lead, got.Reasons)
+			}
+			for _, r := range got.Reasons {
+				if strings.Contains(r.Message, "another token was sent") || strings.Contains(r.Message, "the request had a token") {
+					t.Errorf("%s", r.Message)
+				}
+			}
+		})
+	}
 }

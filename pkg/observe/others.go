@@ -2,6 +2,7 @@ package observe
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,8 @@ func (s *search) others() {
 	behind, through := a.header(serviceTime)
 	server, _ := a.header(serverName)
 	switch {
+	case s.ownLog():
+		// No other proxy writes into this one's log.
 	case byPolicy && s.q.Way.Client != "" && len(s.q.Way.Hops) == 1:
 		// There is no other proxy that it could be: the client's own asks no policy.
 	case byPolicy && through && s.q.Way.Client == "":
@@ -69,6 +72,9 @@ func (s *search) others() {
 		})
 	}
 	s.push()
+	if s.ownLog() && len(s.d.Groups) == 0 {
+		return // it is that of a pod that has such a proxy
+	}
 	if n := len(s.d.Target.Pods); n > 1 || len(s.d.Groups) > 0 {
 		s.add(26, diagnose.Reason{
 			Cause: "pod", Message: "another pod answered, with another version or without a sidecar", Evidence: fmt.Sprintf("there are %d pods", max(n, 2)),
@@ -79,8 +85,12 @@ func (s *search) others() {
 	}
 }
 
-// push asks whether the proxy has what the question was answered from.
+// push asks whether the proxy has what the question was answered from, where nothing has
+// told yet what it is that it has besides.
 func (s *search) push() {
+	if slices.ContainsFunc(s.found, func(w weighed) bool { return w.Cause == "push" && w.lead != "" }) {
+		return
+	}
 	if e := s.d.Evidence; e != nil && e.From != "" {
 		s.add(30, diagnose.Reason{
 			Cause: "push", Message: "the proxy's configuration has changed since it was read, or it does what is not modelled", Evidence: "the prediction rests on what it holds: " + e.From,
@@ -90,7 +100,7 @@ func (s *search) push() {
 	}
 	s.add(30, diagnose.Reason{
 		Cause: "push", Message: "the proxy does not have what these objects say: not pushed yet, refused by it, or not the objects of the cluster",
-		Try: "ask again in a minute, or ask the proxy itself: --dump with its config_dump",
+		Try: "ask again in a minute, or " + askProxy,
 	})
 }
 
@@ -105,12 +115,15 @@ func behindWords(t diagnose.Target) string {
 func (s *search) application(server string) {
 	r := diagnose.Reason{
 		Cause: "application", Message: "the application answered so itself, or an authorizer or a filter in front of it",
-		Try: "look at the body: that of a denial by policy is \"RBAC: access denied\"",
+		Try: "look at the body: that of a denial by policy is " + strconv.Quote(rbacBody),
+	}
+	if s.a.Status == 401 { // which no policy gives
+		r.Try = "look at the body: that of a refused token speaks of Jwt or Jwks"
 	}
 	weight := 38
 	switch kind, _ := s.a.header("content-type"); {
 	case s.a.BodyKnown && s.a.Body != "":
-		weight, r.Evidence = 55, "its body is none of Envoy's"
+		weight, r.Evidence, r.Try = 55, "its body is none of Envoy's", "look into the application's own log"
 	case kind != "" && !strings.HasPrefix(kind, "text/plain"):
 		weight, r.Evidence = 53, "its content type is "+strconv.Quote(short(kind))+", that of a denial by policy text/plain"
 	case server != "" && !strings.Contains(strings.ToLower(server), "envoy"):

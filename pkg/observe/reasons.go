@@ -53,12 +53,14 @@ func carriesToken(h envoy.Header) bool {
 
 func (s *search) token() {
 	tokens := len(s.d.Tokens)
-	_, byToken := jwtBody(strings.TrimSpace(s.a.Body))
-	byToken = byToken || strings.HasPrefix(s.a.Details, "jwt_authn_access_denied")
+	status, byToken := s.refusal()
 	sent := s.a.Request
 	sentToken := sent != nil && slices.ContainsFunc(sent.Headers, carriesToken)
 	sentNone := sent != nil && s.a.HeadersKnown && !sentToken
 	switch {
+	case byToken && status == jwt.Missed:
+		s.missed(sentToken)
+		return
 	case tokens == 0 && sentToken:
 		s.add(58, diagnose.Reason{
 			Cause: "token", Message: "the request had a token, and the question has none", Evidence: "the request that was seen has an Authorization header",
@@ -72,13 +74,23 @@ func (s *search) token() {
 		r := diagnose.Reason{
 			Cause: "token", Message: "the token did not arrive: a hop in front took it off, or the client did not send it",
 			Evidence: "without the token the verdict is what was seen",
-			Try:      "see whether a hop in front validates it without forwardOriginalToken",
+			Try:      "see whether a hop in front validates the token without forwardOriginalToken",
 		}
-		weight := 40
-		if sentNone {
+		weight, lead := 40, ""
+		switch {
+		case sentNone:
 			weight, r.Evidence = 62, "the request that was seen has no token"
+		case s.ownLog():
+			lead = "the logged request had no valid token"
+			r.Message = lead + ": a hop in front took it off, or the client did not send it"
+			if at := s.d.Log.Rule; at != nil && s.d.Log.Outcome == envoy.NotMatched {
+				r.Message = fmt.Sprintf("%s: with the one that was given, %s does not match", lead, ruleName(*at))
+			}
 		}
-		if !s.fitting(weight, r, withoutTokens) && sentNone {
+		switch {
+		case s.fitting(weight, r, withoutTokens):
+			s.lead(lead)
+		case sentNone:
 			s.add(weight, r)
 		}
 	}
@@ -89,9 +101,43 @@ func (s *search) token() {
 	}
 }
 
+// missed looks at "Jwt is missing", which a proxy says of a request without a token where
+// a rule requires one: without presence: REQUIRED such a request passes (Envoy
+// source/extensions/filters/http/jwt_authn/verifier.cc:AllowMissingVerifierImpl).
+func (s *search) missed(sentToken bool) {
+	r := diagnose.Reason{
+		Cause: "token", Message: "no token arrived where the proxy looks: a hop in front took it off, or the client did not send it",
+		Evidence: "without the token the verdict is what was seen", Try: "see whether a hop in front validates the token without forwardOriginalToken",
+	}
+	switch v := s.d.Verdict; {
+	case len(s.d.Tokens) > 0 && s.fitting(62, r, withoutTokens), v.Decision == envoy.Denied && v.Status == 0:
+		return
+	case len(s.d.Tokens) > 0 && s.q.Ask == nil: // whether a rule requires one here is not known
+		r.Evidence = "only a request without a token is refused so"
+		s.add(62, r)
+		return
+	}
+	r = diagnose.Reason{
+		Cause: "push", Message: "no token arrived, and the proxy requires one: it holds a rule with presence: REQUIRED, and none of those that reach the workload here has that",
+		Evidence: "only a request without a token is refused so, and only by such a rule", Try: askProxy,
+	}
+	if sentToken {
+		r.Message = "no token arrived where the proxy looks, and it requires one there: it holds a rule with presence: REQUIRED, and none of those that reach the workload here has that"
+	}
+	s.add(66, r)
+	s.lead("no token arrived, and the proxy requires one, which no rule here does")
+}
+
 // withoutTokens takes the tokens out of a request.
 func withoutTokens(in *diagnose.Intent) {
-	in.Headers = slices.DeleteFunc(in.Headers, carriesToken)
+	if in.Unseen == nil {
+		in.Headers = slices.DeleteFunc(in.Headers, carriesToken)
+	}
+	for i, h := range in.Headers { // where not all were seen, one that is not listed may be there
+		if carriesToken(h) {
+			in.Headers[i].Value = ""
+		}
+	}
 	if path, query, found := strings.Cut(in.Path, "?"); found {
 		kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool {
 			return strings.HasPrefix(p, "access_token=") || strings.Contains(p, "=eyJ")
@@ -205,11 +251,17 @@ var matchedPolicy = lazyregexp.New(`matched_policy\[ns\[([^\]]*)\]-policy\[([^\]
 // policy looks at which policy decided, where an access log says so.
 func (s *search) policy() {
 	m := matchedPolicy.FindStringSubmatch(s.a.Details)
-	if m == nil || s.a.Details == s.d.Verdict.ResponseCodeDetails {
+	explained := s.d.Log != nil && (s.d.Log.Gone || slices.ContainsFunc(s.found, func(w weighed) bool { return w.Fits }))
+	if m == nil || explained || s.a.Details == s.d.Verdict.ResponseCodeDetails {
 		return
 	}
-	s.add(65, diagnose.Reason{
+	r := diagnose.Reason{
 		Cause: "push", Message: fmt.Sprintf("the rule that decided there is not the one that decides here: AuthorizationPolicy %s/%s, rules[%s]", m[1], m[2], m[3]),
 		Evidence: "the access log names it", Try: "is it among the objects as the cluster has it, and is the log this workload's?",
-	})
+	}
+	if s.ownLog() && s.d.Log.Outcome == envoy.NotMatched {
+		r.Message = ruleName(*s.d.Log.Rule) + " was changed since, or the logged request was another one: it does not match this one"
+		r.Try = "compare the request with the line, and the rule with what it was then"
+	}
+	s.add(65, r)
 }

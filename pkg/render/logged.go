@@ -31,6 +31,8 @@ func (p *page) logged(d *diagnose.Diagnosis) {
 		text += ": " + clean(l.Note)
 	case l.Outcome == envoy.Matched:
 		text += ", which matches now too"
+	case l.Outcome == envoy.NotMatched && d.Observed != nil && d.Observed.Lead != "":
+		text += ", which does not match the request as it was asked"
 	case l.Outcome == envoy.NotMatched:
 		text += ", which does not match now: it was changed since, or another request was logged"
 	default:

@@ -86,10 +86,14 @@ func (p *page) next(d *diagnose.Diagnosis) {
 	switch {
 	case v.Decision == envoy.Undetermined:
 		p.undeterminedNext(d)
+	case d.Observed != nil && !d.Observed.Agrees:
+		p.command("next", differsNext(d))
 	case d.Code == diag.NoProxy && d.Target.Role != string(envoy.RoleNone):
 		p.command("next", "take the port out of the annotation, and restart the pods")
 	case d.Code == diag.ConnectionRefused && d.Target.Role == string(envoy.RoleGateway):
 		p.command("next", "ask as a client of the gateway does: --url https://HOST/PATH, or http:// where it serves that")
+	case d.Code == diag.ForbiddenNoToken && d.Log != nil && d.Log.Decides:
+		p.command("next", "send a token; whether it would do: --jwt-file FILE")
 	case steps[d.Code] != "":
 		p.command("next", steps[d.Code])
 	case v.Decision == envoy.Denied && v.Status == http.StatusUnauthorized:
@@ -122,6 +126,7 @@ var steps = map[diag.Code]string{
 	diag.ListenerRefused:    "correct the field that is named; then look for error_state in the proxy's config_dump",
 	diag.TokenIssuer:        "make spec.jwtRules[].issuer equal to the iss of the token, or let the issuer write the other",
 	diag.TokenAudience:      "add the audience to spec.jwtRules[].audiences, or ask for a token for this service",
+	diag.TokenMissing:       "send a token where the rule looks: --jwt-file FILE",
 	diag.TokenNoKey:         "compare the kid with the set that the issuer publishes now",
 	diag.TokenSignature:     "ask again with a token as the issuer made it: --jwt-file FILE",
 	diag.TokenMalformed:     "ask again with a token as the issuer made it: --jwt-file FILE",

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,7 +48,36 @@ func (p *page) seen(d *diagnose.Diagnosis) {
 	p.labelled("seen", text)
 }
 
-// differs is the first line where something else was seen than is computed.
+// differs is the first line where something else was seen than is computed: the reason
+// first, where what was seen tells it.
 func differs(d *diagnose.Diagnosis) string {
-	return "differs: seen " + clean(d.Observed.Words) + ", computed " + Headline(d.Verdict)
+	o := d.Observed
+	seen := clean(o.Words)
+	if o.Lead == "" {
+		return "differs: seen " + seen + ", computed " + Headline(d.Verdict)
+	}
+	if l := d.Log; l != nil && l.Rule != nil && l.Status != 0 {
+		seen = strconv.Itoa(l.Status) // the rule stands below
+	}
+	return "differs: " + clean(o.Lead) + "; seen " + seen + ", computed " + Headline(d.Verdict)
+}
+
+// differsNext is what to do where something else was seen: what is computed is not what
+// happens, so a next step of it would lead astray. Where something speaks for another
+// request than the one asked about, that one comes first; else the proxy is asked.
+func differsNext(d *diagnose.Diagnosis) string {
+	const ask = "ask the proxy what it holds: --dump FILE, its config_dump"
+	if len(d.Observed.Reasons) == 0 || d.Observed.Reasons[0].Try == "" {
+		return ask
+	}
+	r := d.Observed.Reasons[0]
+	asked := d.Evidence != nil && d.Evidence.From != ""
+	another := r.Evidence != "" && slices.Contains([]string{"request", "token", "clock", "identity"}, r.Cause)
+	switch {
+	case !asked && !r.Fits && !another && (d.Log == nil || !d.Log.Gone):
+		return ask
+	case strings.HasPrefix(r.Try, "--"):
+		return "ask again: " + clean(r.Try)
+	}
+	return clean(r.Try)
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,15 +74,26 @@ spec:
 
 // edge is the server behind the gateway's address. It answers as told, by path.
 type edge struct {
-	answer func(w http.ResponseWriter, r *http.Request)
+	mu     sync.Mutex // a request that nobody waits for any more may still be on its way
+	answer http.HandlerFunc
 	count  atomic.Int32
+}
+
+// then makes it answer otherwise from now on.
+func (e *edge) then(answer http.HandlerFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answer = answer
 }
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.count.Add(1)
 	w.Header().Set("Date", time.Unix(1_800_000_000, 0).UTC().Format(http.TimeFormat))
 	w.Header().Set("Server", "istio-envoy")
-	e.answer(w, r)
+	e.mu.Lock()
+	answer := e.answer
+	e.mu.Unlock()
+	answer(w, r)
 }
 
 // asPolicied answers as the gateway and the application behind it do.
@@ -182,7 +194,7 @@ func TestADifferenceIsLookedAtTwice(t *testing.T) {
 	if code != exitYes || r.Summary.Agree != 3 || e.count.Load() != 4 || !strings.Contains(stderr, "1 answer is not as predicted") || len(r.Findings) == 0 || r.Findings[0].Code != "AJ0508" {
 		t.Errorf("a change on its way: exit code %d, %d requests, %+v\n%s", code, e.count.Load(), r, stderr)
 	}
-	e.answer = open
+	e.then(open)
 	e.count.Store(0)
 	code, r, _ = probeJSON(t, args)
 	if code != exitNo || r.Summary.Differ != 2 || e.count.Load() != 5 {
@@ -201,7 +213,7 @@ func TestAProbeThatCannotSeeSaysSo(t *testing.T) {
 	if code != exitUnknown || r.Summary.NotSeen != 3 || !strings.Contains(r.Rows[2].Note, "--timeout") {
 		t.Errorf("no time: exit code %d, %+v", code, r)
 	}
-	e.answer = asPolicied
+	e.then(asPolicied)
 	s.Fail("authorizationpolicies.security.istio.io in foo", apiserver.Forbidden)
 	code, r, _ = probeJSON(t, args)
 	if code != exitUnknown || r.Summary.Undetermined == 0 || len(r.Gaps) == 0 {

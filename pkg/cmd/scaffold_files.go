@@ -12,6 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/asmjwt/kubectl-asmjwt/internal/lazyregexp"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/render"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/scaffold"
 )
@@ -32,12 +33,7 @@ type issuerConfig struct {
 	CA            string                 `yaml:"ca"`
 }
 
-const configHint = `write
-        issuers:
-        - issuer: https://idp.example.com
-          jwksUri: https://idp.example.com/keys
-      and, where need be, jwksFile, discover, audiences, fromHeaders (name, prefix), fromParams,
-      fromCookies, forward, outputClaims (header, claim), jwksAddresses, ca`
+const configHint = `write it as {issuers: [{issuer: "https://idp.example.com", jwksUri: "https://idp.example.com/keys"}]}; also jwksFile, discover, audiences, fromHeaders (name, prefix), fromParams, fromCookies, forward, outputClaims (header, claim), jwksAddresses, ca`
 
 // readConfig reads the issuers of --config. Files in it are named from where it is.
 func (o *scaffoldOptions) readConfig() ([]issuerGroup, error) {
@@ -55,7 +51,7 @@ func (o *scaffoldOptions) readConfig() ([]issuerGroup, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, usage(configHint, "--config %s: %s", name, strings.ReplaceAll(err.Error(), "\n", " "))
+		return nil, usage(configHint, "--config %s: %s", name, plainYAML(err))
 	}
 	if len(file.Issuers) == 0 {
 		return nil, usage(configHint, "--config %s: there is no issuer in it", name)
@@ -76,6 +72,15 @@ func (o *scaffoldOptions) readConfig() ([]issuerGroup, error) {
 	}
 	return out, nil
 }
+
+// plainYAML is what the decoder has to say, without Go's names of types.
+func plainYAML(err error) string {
+	text := strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:")), " ")
+	text = strings.NewReplacer("cannot unmarshal !!seq", "a list stands", "cannot unmarshal !!map", "a mapping stands", "cannot unmarshal !!str", "a text stands", " into ", " in the place of ").Replace(text)
+	return goType.ReplaceAllStringFunc(text, func(string) string { return "something else" })
+}
+
+var goType = lazyregexp.New(`struct \{.*\}|\[\]cmd\.\w+|cmd\.\w+|scaffold\.\w+|\[\]scaffold\.\w+|\[\]string`)
 
 // readKeySet reads the file of --jwks-file. What is in it is judged by the core.
 func (o *scaffoldOptions) readKeySet(name string) ([]byte, error) {

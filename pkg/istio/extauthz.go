@@ -34,6 +34,9 @@ func (t *translation) extAuthz(name string) *meshapi.MeshConfig_ExtensionProvide
 // unusable notes why istiod cannot use the authorizer of CUSTOM policies.
 func (t *translation) unusable(name string, policies []authzPolicy, several bool) {
 	why := "the authorizer " + strconv.Quote(name) + " is not in meshConfig.extensionProviders"
+	if t.mesh.source.IsZero() {
+		why += " (no mesh configuration was read, in which it may be: ConfigMap istio of " + defaultRootNamespace + ")"
+	}
 	found := 0
 	for _, p := range t.mesh.config.GetExtensionProviders() {
 		if p.GetName() != name {

@@ -67,6 +67,9 @@ func (c *chain) judge(i int, a *arrival) (verdictList, error) {
 		if v.Details == upgradeFailed && c.noRouteFor(e) {
 			v = envoy.Verdict{Decision: envoy.Undetermined, On: envoy.Deps{upgradeWithoutRoute}}
 		}
+		if strings.HasPrefix(v.Details, unsendable) && c.noRouteFor(e) {
+			v = envoy.Verdict{Decision: envoy.Undetermined, On: envoy.Deps{unsendableWithoutRoute}}
+		}
 		if v.Decision == envoy.Allowed && !last {
 			base = base.And(v.On)
 			continue

@@ -97,6 +97,12 @@ const upgradeFailed = "upgrade_failed"
 
 var upgradeWithoutRoute = &envoy.Missing{What: "what an upgrade gets that is not allowed", Why: "no route of the gateway is seen to take the request"}
 
+// unsendable begins the details of a request that the router cannot send as the filters have
+// left it. It looks for a route first (Envoy source/common/router/router.cc:Filter::decodeHeaders).
+const unsendable = "filter_removed_required_request_headers"
+
+var unsendableWithoutRoute = &envoy.Missing{What: "what a request gets that cannot be sent on", Why: "no route of the gateway is seen to take it"}
+
 // noRouteFor reports whether a gateway is not seen to have a route for a request as the
 // client sent it.
 func (c *chain) noRouteFor(e *examined) bool {

@@ -64,11 +64,8 @@ func (c *chain) judge(i int, a *arrival) (verdictList, error) {
 	var out verdictList
 	var base envoy.Deps
 	for _, v := range endsOf(e.trace.Verdict) {
-		if v.Details == upgradeFailed && c.noRouteFor(e) {
-			v = envoy.Verdict{Decision: envoy.Undetermined, On: envoy.Deps{upgradeWithoutRoute}}
-		}
-		if strings.HasPrefix(v.Details, unsendable) && c.noRouteFor(e) {
-			v = envoy.Verdict{Decision: envoy.Undetermined, On: envoy.Deps{unsendableWithoutRoute}}
+		if m := needsRoute(v); m != nil && c.noRouteFor(e) {
+			v = envoy.Verdict{Decision: envoy.Undetermined, On: envoy.Deps{m}}
 		}
 		if v.Decision == envoy.Allowed && !last {
 			base = base.And(v.On)

@@ -91,17 +91,22 @@ func (c *chain) routed(i int, e *examined, u *envoy.Upstream) []leg {
 	return out
 }
 
-// An upgrade that is not allowed is refused where there is a route; without one the
-// filters run all the same (Envoy source/common/http/conn_manager_impl.cc, upgrade_failed).
-const upgradeFailed = "upgrade_failed"
+// afterRoute are answers that a gateway gives to requests that it has a route for, by how
+// their details begin, each with what is not known where none is seen: an upgrade that is
+// not allowed (without a route the filters run all the same, Envoy
+// source/common/http/conn_manager_impl.cc, upgrade_failed), and what the router cannot send
+// as the filters have left it (source/common/router/router.cc:Filter::decodeHeaders).
+var afterRoute = map[string]*envoy.Missing{
+	"upgrade_failed": {What: "what an upgrade gets that is not allowed", Why: "no route of the gateway is seen to take the request"},
+	"filter_removed_required_request_headers": {What: "what a request gets that cannot be sent on", Why: "no route of the gateway is seen to take it"},
+}
 
-var upgradeWithoutRoute = &envoy.Missing{What: "what an upgrade gets that is not allowed", Why: "no route of the gateway is seen to take the request"}
-
-// unsendable begins the details of a request that the router cannot send as the filters have
-// left it. It looks for a route first (Envoy source/common/router/router.cc:Filter::decodeHeaders).
-const unsendable = "filter_removed_required_request_headers"
-
-var unsendableWithoutRoute = &envoy.Missing{What: "what a request gets that cannot be sent on", Why: "no route of the gateway is seen to take it"}
+// needsRoute is what is not known of an answer where there is no route; nil where it does
+// not hang on one.
+func needsRoute(v envoy.Verdict) *envoy.Missing {
+	details, _, _ := strings.Cut(v.Details, "{")
+	return afterRoute[details]
+}
 
 // noRouteFor reports whether a gateway is not seen to have a route for a request as the
 // client sent it.

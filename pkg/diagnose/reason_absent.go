@@ -40,12 +40,21 @@ func (s *story) lost(provs []*envoy.Provider) (phrase, short string) {
 		}
 		return fmt.Sprintf("there is %s in header %s, and no rule looks there: %s", tokenLike(h.Value), name, looks(provs)), "no rule looks in header " + name
 	}
-	for _, p := range queryOf(s.req.Path) {
-		if isToken(p.value) && !slices.ContainsFunc(provs, func(pr *envoy.Provider) bool { return looksAt(pr, envoy.InParam, p.name) }) {
-			return fmt.Sprintf("there is a token in the parameter %s, and no rule looks there: %s", quote(p.name), looks(provs)), "no rule looks in parameter " + p.name
-		}
+	if names := strayParams(s.req.Path, provs); len(names) > 0 {
+		return fmt.Sprintf("there is a token in the parameter %s, and no rule looks there: %s", quote(names[0]), looks(provs)), "no rule looks in parameter " + names[0]
 	}
 	return "", ""
+}
+
+// strayParams are the parameters of a path that have a token and that no rule looks at.
+func strayParams(path string, provs []*envoy.Provider) []string {
+	var out []string
+	for _, p := range queryOf(path) {
+		if isToken(p.value) && !slices.ContainsFunc(provs, func(pr *envoy.Provider) bool { return looksAt(pr, envoy.InParam, p.name) }) {
+			out = append(out, p.name)
+		}
+	}
+	return out
 }
 
 // strayTokens are the places of a request where a token is that no rule takes: one that
@@ -63,10 +72,8 @@ func strayTokens(r *envoy.Request, provs []*envoy.Provider) []string {
 			out = append(out, "header "+name)
 		}
 	}
-	for _, p := range queryOf(r.Path) {
-		if isToken(p.value) && !slices.ContainsFunc(provs, func(pr *envoy.Provider) bool { return looksAt(pr, envoy.InParam, p.name) }) {
-			out = append(out, "parameter "+p.name)
-		}
+	for _, name := range strayParams(r.Path, provs) {
+		out = append(out, "parameter "+name)
 	}
 	return out
 }

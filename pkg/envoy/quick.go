@@ -1,36 +1,15 @@
 package envoy
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // gate are the paths without one of which a policy cannot match; nil where there is more
 // to it.
-type gate []gatePath
-
-// gatePath is a path with the comparisons of most policies at hand.
-type gatePath struct {
-	kind  StringKind
-	value string
-	match *StringMatch // for all others; nil where kind and value say it all
-}
+type gate []StringMatch
 
 // shut reports whether none of the paths is this one.
 func (g gate) shut(path string, s *state) bool {
 	for i := range g {
-		hit := false
-		switch p := &g[i]; {
-		case p.match != nil:
-			hit = p.match.matches(path, s)
-		case p.kind == StringPrefix:
-			hit = strings.HasPrefix(path, p.value)
-		case p.kind == StringSuffix:
-			hit = strings.HasSuffix(path, p.value)
-		default:
-			hit = path == p.value
-		}
-		if hit {
+		if g[i].quick(path, s) {
 			return false
 		}
 	}
@@ -58,7 +37,7 @@ func pathsWanted(c *Clause) gate {
 		var g gate
 		for _, m := range c.Conditions[i].Matchers {
 			if path, ok := m.(*PathMatch); ok && !c.Conditions[i].Negated {
-				g = append(g, gatePathOf(&path.String))
+				g = append(g, path.String)
 			}
 		}
 		if len(g) > 0 && len(g) == len(c.Conditions[i].Matchers) {
@@ -66,16 +45,6 @@ func pathsWanted(c *Clause) gate {
 		}
 	}
 	return nil
-}
-
-func gatePathOf(m *StringMatch) gatePath {
-	switch m.Kind {
-	case StringExact, StringPrefix, StringSuffix:
-		if !m.IgnoreCase {
-			return gatePath{kind: m.Kind, value: m.Value}
-		}
-	}
-	return gatePath{match: m}
 }
 
 // gated is the proxy with the gates of its policies.

@@ -35,20 +35,10 @@ func (s *state) unsendable() (reason, note string) {
 	return "", ""
 }
 
-// validName is header_utility.cc:headerNameIsValid.
+// validName is header_utility.cc:headerNameIsValid: a token, behind a colon or not.
 func validName(name string) bool {
-	if rest, ok := strings.CutPrefix(name, ":"); ok {
-		name = rest
-		if name == "" {
-			return false
-		}
-	}
-	for i := range len(name) {
-		if !isAlnum(name[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", name[i]) < 0 {
-			return false
-		}
-	}
-	return true
+	rest, pseudo := strings.CutPrefix(name, ":")
+	return rest == "" && !pseudo || validHeaderName(rest)
 }
 
 // routerReads are headers that say how the router is to send, which takes them off the

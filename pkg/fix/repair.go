@@ -117,14 +117,7 @@ func selectorLabels(o *mesh.Object) map[string]string {
 
 func (f *finder) selectsSomething(namespace string, labels map[string]string) bool {
 	all, err := f.snap.Workloads(namespace)
-	return err != nil || slices.ContainsFunc(all, func(w mesh.Workload) bool {
-		for k, v := range labels {
-			if w.Labels[k] != v {
-				return false
-			}
-		}
-		return true
-	})
+	return err != nil || slices.ContainsFunc(all, func(w mesh.Workload) bool { return mesh.SelectorMatches(labels, w.Labels) })
 }
 
 // nearLabels are the labels of a selector with the one set right that is mistyped, in
@@ -193,11 +186,8 @@ func (f *finder) newAuthentication(at *diagnose.Setting, s stray) []step {
 	rule := []mesh.Entry{{Key: "issuer", Value: iss}}
 	from := "the keys that the issuer publishes"
 	for _, o := range f.snap.Kind(mesh.GroupSecurity, "RequestAuthentication") {
-		known := f.ruleFor(o, iss)
-		key := slices.IndexFunc([]string{"jwksUri", "jwks"}, func(k string) bool { v, ok := known[k].(string); return ok && v != "" })
-		if key >= 0 {
-			name := []string{"jwksUri", "jwks"}[key]
-			rule, from = append(rule, mesh.Entry{Key: name, Value: known[name]}), "the keys that "+o.Ref().String()+" has"
+		if keys, ok := keysIn(f.ruleFor(o, iss)); ok {
+			rule, from = append(rule, keys), "the keys that "+o.Ref().String()+" has"
 			break
 		}
 	}
@@ -214,6 +204,16 @@ func (f *finder) newAuthentication(at *diagnose.Setting, s stray) []step {
 		create: manifestText("RequestAuthentication", w.Namespace, name, spec), repair: true, keys: true, extra: 2,
 		says: fmt.Sprintf("have %s verify tokens of %s, with %s: add the RequestAuthentication %s/%s", w.Ref, strconv.Quote(iss), from, w.Namespace, name),
 	}}
+}
+
+// keysIn is where a rule has its keys.
+func keysIn(rule map[string]any) (mesh.Entry, bool) {
+	for _, name := range []string{"jwksUri", "jwks"} {
+		if v, ok := rule[name].(string); ok && v != "" {
+			return mesh.Entry{Key: name, Value: v}, true
+		}
+	}
+	return mesh.Entry{}, false
 }
 
 // unfinished is a mesh in which mistakes are mended, and the request is stopped still.

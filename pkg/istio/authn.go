@@ -241,9 +241,9 @@ func (t *translation) jwksMode(uri string) JWKSMode {
 		t.assume(Assumption{EnvRemoteJWKS, "istiod", "default"})
 		return JWKSByIstiod
 	}
-	plane, err := ControlPlaneOf(t.in.Snapshot, t.in.Workload)
+	plane := t.controlPlane()
 	value, set := plane.Env[EnvRemoteJWKS]
-	if err != nil || !set {
+	if !set {
 		t.assume(Assumption{EnvRemoteJWKS, "istiod", "default"})
 		return JWKSByIstiod
 	}

@@ -200,22 +200,13 @@ func (t *translation) refused(s gatewayServer, c envoy.Chain) string {
 	switch names := c.Match.ServerNames; {
 	case (s.of.api == nil || c.TLS != nil) && slices.ContainsFunc(t.proxy.Chains, func(had envoy.Chain) bool { return overlap(had.Match, c.Match) }):
 		return "two servers of the listener take the same connections"
-	case slices.ContainsFunc(names, func(n string) bool { return slices.Index(names, n) != lastIndex(names, n) }):
+	case len(slices.Compact(slices.Sorted(slices.Values(names)))) < len(names):
 		return "one match names the same server twice"
 	case s.GetTls().GetMode() == netapi.ServerTLSSettings_SIMPLE && len(s.GetTls().GetSubjectAltNames()) > 0 &&
 		(s.GetTls().GetCredentialName() != "" || len(s.GetTls().GetCredentialNames()) > 0) && c.TLS != nil:
 		return "subjectAltNames are compared, and mode SIMPLE brings nothing to verify certificates with"
 	}
 	return ""
-}
-
-func lastIndex(all []string, one string) int {
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i] == one {
-			return i
-		}
-	}
-	return -1
 }
 
 // overlap reports whether Envoy refuses two chains in one listener

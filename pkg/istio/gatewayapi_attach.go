@@ -105,8 +105,8 @@ func (t *translation) refersHere(namespace, gateway string, ref *typeapi.PolicyT
 // istiodFlag is a switch of istiod's, as its Deployment sets it, if that is among
 // what was read; else its default (Istio pilot/pkg/features).
 func (t *translation) istiodFlag(name string, otherwise bool) bool {
-	plane, err := ControlPlaneOf(t.in.Snapshot, t.in.Workload)
-	if b, wrong := strconv.ParseBool(plane.Env[name]); err == nil && wrong == nil {
+	plane := t.controlPlane()
+	if b, set := plane.Switch(name); set {
 		t.assume(Assumption{name, strconv.FormatBool(b), plane.Object.String()})
 		return b
 	}
@@ -117,10 +117,20 @@ func (t *translation) istiodFlag(name string, otherwise bool) bool {
 // istiodSwitch is istiodFlag for what is asked before there is a translation.
 func istiodSwitch(s *mesh.Snapshot, w mesh.Workload, name string, otherwise bool) bool {
 	plane, err := ControlPlaneOf(s, w)
-	if b, wrong := strconv.ParseBool(plane.Env[name]); err == nil && wrong == nil {
+	if b, set := plane.Switch(name); err == nil && set {
 		return b
 	}
 	return otherwise
+}
+
+// controlPlane is the istiod of the workload, looked for once: many policies ask for it.
+// The mesh configuration was read before, so that there is no error.
+func (t *translation) controlPlane() ControlPlane {
+	if t.istiod == nil {
+		plane, _ := ControlPlaneOf(t.in.Snapshot, t.in.Workload)
+		t.istiod = &plane
+	}
+	return *t.istiod
 }
 
 // assume notes a setting once.

@@ -10,29 +10,24 @@ import (
 	"github.com/asmjwt/kubectl-asmjwt/pkg/origin"
 )
 
-// Controllers of GatewayClasses (pilot/pkg/config/kube/gatewaycommon/classinfo.go).
+// Classes that need no GatewayClass (pilot/pkg/config/kube/gatewaycommon/classinfo.go).
 const (
-	controllerGateway = "istio.io/gateway-controller"
-	classGateway      = "istio"
-	classRemote       = "istio-remote"
-	kindGateway       = "Gateway"
+	classGateway = "istio"
+	classRemote  = "istio-remote"
+	kindGateway  = "Gateway"
 )
 
 // classed says what a Gateway's class makes of it: one of Istio's, one that Istio makes
 // nothing of, or one of which that is not known, since its GatewayClass was not read.
 func (g *apiGateway) classed(s *mesh.Snapshot) sight {
-	if o := s.Find(mesh.GroupGateway, "GatewayClass", "", g.Spec.GatewayClassName); o != nil {
-		var spec struct {
-			ControllerName string `json:"controllerName"`
-		}
-		switch {
-		case o.DecodeSpec(&spec) != nil:
-			return unsure
-		case spec.ControllerName == controllerGateway:
-			return seen
-		case g.Spec.GatewayClassName != classGateway:
-			return unseen
-		}
+	switch controller, read, err := s.GatewayController(g.Spec.GatewayClassName); {
+	case !read:
+	case err != nil:
+		return unsure
+	case controller == mesh.ControllerGateway:
+		return seen
+	case g.Spec.GatewayClassName != classGateway:
+		return unseen
 	}
 	switch g.Spec.GatewayClassName {
 	case classGateway: // whatever its GatewayClass says, if that is not a controller of Istio's

@@ -79,6 +79,12 @@ func controlPlane(s *mesh.Snapshot, o *mesh.Object) (ControlPlane, error) {
 	return c, nil
 }
 
+// Switch is a variable that is true or false; set is false where it is neither.
+func (c ControlPlane) Switch(name string) (value, set bool) {
+	value, err := strconv.ParseBool(c.Env[name])
+	return value, err == nil
+}
+
 // JWKSMode is who fetches a jwksUri, as the control plane is set
 // (Istio pilot/pkg/features/pilot.go:JwksFetchMode; booleans are the older form).
 func (c ControlPlane) JWKSMode() JWKSMode {

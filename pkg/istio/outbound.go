@@ -6,7 +6,6 @@ import (
 
 	meshapi "istio.io/api/mesh/v1alpha1"
 	netapi "istio.io/api/networking/v1alpha3"
-	securityapi "istio.io/api/security/v1beta1"
 
 	"github.com/asmjwt/kubectl-asmjwt/pkg/envoy"
 	"github.com/asmjwt/kubectl-asmjwt/pkg/mesh"
@@ -106,29 +105,6 @@ func OutboundTo(s *mesh.Snapshot, from mesh.Workload, to ServicePort, subset str
 		out.Origin.Field = field + ".tls.mode"
 	}
 	return out, nil
-}
-
-// namespaceDisables reports whether the PeerAuthentication of a namespace, else that of the
-// mesh, turns mTLS off. Clients then use none by themselves, whatever a workload's own policy
-// wants (Istio pilot/pkg/model/push_context.go:BestEffortInferServiceMTLSMode,
-// pilot/pkg/networking/core/cluster_tls.go:buildUpstreamTLSSettings).
-func namespaceDisables(s *mesh.Snapshot, root, namespace string) bool {
-	mode := func(ns string) mtlsMode {
-		var oldest *mesh.Object
-		out := mtlsUnset
-		for _, o := range s.InNamespace(mesh.GroupSecurity, "PeerAuthentication", ns) {
-			spec := &securityapi.PeerAuthentication{}
-			if o.DecodeSpec(spec) != nil || len(spec.GetSelector().GetMatchLabels()) > 0 || oldest != nil && o.Age() >= oldest.Age() {
-				continue
-			}
-			oldest, out = o, spec.GetMtls().GetMode()
-		}
-		return out
-	}
-	if m := mode(namespace); m != mtlsUnset {
-		return m == mtlsDisable
-	}
-	return mode(root) == mtlsDisable
 }
 
 // upgrade says whether HTTP/1.1 becomes HTTP/2 between two proxies

@@ -78,3 +78,27 @@ func (t *translation) peerAuthentication(port int) peerMode {
 func levelOrigin(o *mesh.Object, port int) origin.Origin {
 	return origin.Origin{Ref: o.Ref(), Field: "spec.portLevelMtls." + itoa(port) + ".mode"}
 }
+
+// namespaceDisables reports whether the PeerAuthentication of a namespace, else that of the
+// mesh, turns mTLS off. Clients then use none by themselves, whatever a workload's own policy
+// wants (Istio pilot/pkg/model/push_context.go:BestEffortInferServiceMTLSMode,
+// pilot/pkg/networking/core/cluster_tls.go:buildUpstreamTLSSettings).
+func namespaceDisables(s *mesh.Snapshot, root, namespace string) bool {
+	for _, ns := range []string{namespace, root} {
+		if m := plainMode(s, ns); m != mtlsUnset {
+			return m == mtlsDisable
+		}
+	}
+	return false
+}
+
+// plainMode is the mode of the oldest policy of a namespace that selects no workload.
+func plainMode(s *mesh.Snapshot, namespace string) mtlsMode {
+	for _, o := range s.InNamespace(mesh.GroupSecurity, "PeerAuthentication", namespace) { // the oldest first
+		spec := &securityapi.PeerAuthentication{}
+		if o.DecodeSpec(spec) == nil && len(spec.GetSelector().GetMatchLabels()) == 0 {
+			return spec.GetMtls().GetMode()
+		}
+	}
+	return mtlsUnset
+}

@@ -103,6 +103,7 @@ type translation struct {
 	proxy  *envoy.Proxy
 	result *Result
 	planes planes
+	istiod *ControlPlane // see controlPlane
 	// What is not modelled, by its place among the HTTP filters: before everything,
 	// before tokens are verified, between that and the policies, behind them.
 	first, beforeJWT, beforeRBAC, last []*envoy.Opaque
@@ -292,7 +293,7 @@ func xfccMode(d meshapi.ForwardClientCertDetails) envoy.ForwardClientCert {
 // trustPrefixes are what a client's URI SAN must begin with
 // (Istio pilot/pkg/networking/plugin/authn/util.go:TrustDomainsForValidation).
 func (t *translation) trustPrefixes() []string {
-	if istiodSwitch(t.in.Snapshot, t.in.Workload, envAnyDomain, false) && t.istiodFlag(envAnyDomain, false) { // noted only where it is set
+	if skip, _ := t.controlPlane().Switch(envAnyDomain); skip && t.istiodFlag(envAnyDomain, false) { // noted only where it is set
 		return nil
 	}
 	var out []string

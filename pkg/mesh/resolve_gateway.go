@@ -87,17 +87,35 @@ func (s *Snapshot) managedGateway(o *Object) (Workload, bool, error) {
 	return w, true, nil
 }
 
-// makes reports whether Istio's controller makes the Deployments of Gateways of a class:
-// its own two, and those whose GatewayClass names the controller.
-func (s *Snapshot) makes(class string) bool {
+// Controllers that GatewayClasses of Istio's name
+// (Istio pilot/pkg/config/kube/gatewaycommon/classinfo.go).
+const (
+	ControllerGateway = "istio.io/gateway-controller"
+	controllerMesh    = "istio.io/mesh-controller"
+)
+
+// GatewayController is the controller that a GatewayClass names; read is false where the
+// class is not among the objects.
+func (s *Snapshot) GatewayController(class string) (controller string, read bool, err error) {
 	o := s.Find(GroupGateway, "GatewayClass", "", class)
 	if o == nil {
-		return class == classIstio || class == classWaypoint
+		return "", false, nil
 	}
 	var spec struct {
 		ControllerName string `json:"controllerName"`
 	}
-	return o.DecodeSpec(&spec) == nil && (spec.ControllerName == "istio.io/gateway-controller" || spec.ControllerName == "istio.io/mesh-controller")
+	err = o.DecodeSpec(&spec)
+	return spec.ControllerName, true, err
+}
+
+// makes reports whether Istio's controller makes the Deployments of Gateways of a class:
+// its own two, and those whose GatewayClass names the controller.
+func (s *Snapshot) makes(class string) bool {
+	controller, read, err := s.GatewayController(class)
+	if !read {
+		return class == classIstio || class == classWaypoint
+	}
+	return err == nil && (controller == ControllerGateway || controller == controllerMesh)
 }
 
 // infrastructure are the labels or annotations that the pods get: those that the
